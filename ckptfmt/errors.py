@@ -308,7 +308,7 @@ class ConversionError(CkptfmtError, TypeError):
         for name, why in problems.items():
             by_reason.setdefault(why, []).append(name)
         reasons = "; ".join(f"{why}: {listed(names)}" for why, names in by_reason.items())
-        super().__init__(f"{format} cannot hold all tensors ({reasons}): cast or exclude them", file=file)
+        super().__init__(f"{format} cannot hold all tensors ({reasons}): pass cast= or exclude=", file=file)
         self.format = format
         """The format."""
         self.problems = dict(problems)

@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,26 @@ def blocks(page: Path, language: str) -> list[str]:
     return re.findall(
         rf"^```{language}\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
     )
+
+
+def programs(page: Path) -> list[str]:
+    """Return the blocks of Python, without those after ``<!-- needs: package -->`` if it is not installed."""
+    return [
+        code
+        for needed, code in re.findall(
+            r"^(?:<!-- needs: ([\w.]+) -->\n\n)?```python\n(.*?)^```$",
+            page.read_text(encoding="utf-8"),
+            re.MULTILINE | re.DOTALL,
+        )
+        if not needed or is_installed(needed)
+    ]
+
+
+def is_installed(package: str) -> bool:
+    try:
+        return find_spec(package) is not None
+    except ModuleNotFoundError:  # the package that it is in
+        return False
 
 
 def run(command: list[str], folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
@@ -58,7 +79,7 @@ def folder_for(page: Path, folder: Path) -> Path:
 @pytest.mark.parametrize("page", RUN, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_python_examples_run(page: Path, tmp_path: Path) -> None:
     # One process for each page: later blocks may use what earlier ones define.
-    code = "\n".join(blocks(page, "python"))
+    code = "\n".join(programs(page))
     done = run([sys.executable, "-W", "error", "-c", code], folder_for(page, tmp_path))
     assert done.returncode == 0, done.stderr
 

@@ -77,7 +77,7 @@ EXAMPLES: list[tuple[CkptfmtError, type[Exception], str]] = [
     (
         ConversionError("npz", {"a": "no bfloat16", "b": "no bfloat16"}, file="ckpt"),
         TypeError,
-        "ckpt: npz cannot hold all tensors (no bfloat16: 'a', 'b'): cast or exclude them",
+        "ckpt: npz cannot hold all tensors (no bfloat16: 'a', 'b'): pass cast= or exclude=",
     ),
     (GraphError("no such node", node="w"), ValueError, "node 'w': no such node"),
 ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from benchmarks.case import Case
 from benchmarks.cases import (
+    converting,
     edits,
     embedding,
     events,
@@ -31,4 +32,5 @@ CASES: dict[str, Case] = {
     **processes.CASES,
     **views.CASES,
     **writing.CASES,
+    **converting.CASES,
 }

@@ -74,7 +74,7 @@ def copy_pieces(bundle: Bundle, entries: Sequence[Entry], output: Output, advanc
     """
     for batch in _batches(entries):
         if len(batch) == 1 and batch[0].nbytes > BATCH and batch[0].dtype.itemsize is not None:
-            _copy_large(bundle, batch[0], output, advance)
+            copy_large(bundle, batch[0], output, advance)
         else:
             _copy_batch(bundle, batch, output)
             advance(sum(entry.nbytes for entry in batch))
@@ -93,13 +93,25 @@ def _batches(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
         yield entries[start:]
 
 
-def _copy_large(bundle: Bundle, entry: Entry, output: Output, advance: Advance) -> None:
-    """Copy a tensor larger than a batch, whose checksum is that of its pieces."""
+def copy_large(
+    bundle: Bundle,
+    entry: Entry,
+    output: Output,
+    advance: Advance,
+    *,
+    done: int = 0,
+    crc: int = 0,
+    note: Callable[[int, int], None] = lambda done, crc: None,
+) -> None:
+    """Copy a tensor larger than a batch, whose checksum is that of its pieces.
+
+    ``done`` bytes with the checksum ``crc`` are in the output already, and ``note`` is told both after each
+    batch. Raises what :func:`copy_pieces` does.
+    """
     stored = bundle.locate(entry)
     file = stored.file
-    crcs: list[tuple[int, int]] = []
-    pieces = list(cut(stored.offset, stored.size))
-    at_once = BATCH // PIECE
+    pieces = list(cut(stored.offset + done, stored.size - done))
+    at_once = max(1, BATCH // PIECE)
     for start in range(0, len(pieces), at_once):
         part = pieces[start : start + at_once]
         offset, size = part[0][0], sum(length for _, length in part)
@@ -107,9 +119,12 @@ def _copy_large(bundle: Bundle, entry: Entry, output: Output, advance: Advance) 
             partial(_copy_range, file, offset, size, output),
             *(partial(stream_crc, file, *p) for p in part),
         ]
-        crcs += zip(_in_threads(works)[1:], (length for _, length in part), strict=True)
+        crcs = zip(_in_threads(works)[1:], (length for _, length in part), strict=True)
+        crc = combine_all([(crc, done), *crcs])
+        done += size
+        note(done, crc)
         advance(size)
-    stored.compare(combine_all(crcs))
+    stored.compare(crc)
 
 
 def _copy_batch(bundle: Bundle, entries: Sequence[Entry], output: Output) -> None:

@@ -21,6 +21,7 @@ from ckptfmt.storage.local import LOCAL
 from ckptfmt.text.closest import closest_names, did_you_mean
 
 VERBS = {
+    "convert": "ckptfmt.cli.verbs.convert.command",
     "copy": "ckptfmt.cli.verbs.copy.command",
     "edit": "ckptfmt.cli.verbs.edit",
     "events": "ckptfmt.cli.verbs.events.command",
@@ -46,8 +47,8 @@ HELP = """\
 Inspect and change TensorFlow's checkpoints, graphs, logs and records without TensorFlow.
 
 PATH leads to a checkpoint: its prefix (model.ckpt-1000), one of its files, a directory with a checkpoint in
-it (the latest, if there are several), or a SavedModel. What is read is never changed: copy, edit, freeze
-and subgraph write new files.
+it (the latest, if there are several), or a SavedModel. What is read is never changed: verbs that write make
+new files.
 """
 
 EXAMPLES = """\
@@ -90,7 +91,8 @@ GUESSES = {
     **dict.fromkeys(("diff", "compare", "cmp"), ("match",)),
     **dict.fromkeys(("objects", "scopes", "structure"), ("tree",)),
     **dict.fromkeys(("cp", "save", "write", "rename", "merge", "shard", "reshard", "cast"), ("copy",)),
-    **dict.fromkeys(("convert", "migrate", "apply", "map"), ("plan", "copy")),
+    **dict.fromkeys(("to", "export-weights", "safetensors", "torch", "npz", "h5", "hdf5"), ("convert",)),
+    **dict.fromkeys(("migrate", "apply", "map"), ("convert", "plan")),
     **dict.fromkeys(("signature", "signatures", "saved_model", "savedmodel"), ("model", "edit")),
     **dict.fromkeys(("nodes", "ops", "pb", "draw", "dot", "functions"), ("graph",)),
     **dict.fromkeys(("scalars", "tags", "logs", "tensorboard", "plot", "export"), ("events",)),

@@ -36,6 +36,7 @@ _CODES: tuple[tuple[type[BaseException], ExitCode], ...] = (
     (errors.PlanError, ExitCode.USAGE),
     (errors.GraphError, ExitCode.USAGE),
     (errors.AlreadyExistsError, ExitCode.USAGE),
+    (errors.ConversionError, ExitCode.USAGE),
     (errors.NameConflictError, ExitCode.USAGE),
     (errors.PathNotFoundError, ExitCode.NOT_FOUND),
     (errors.NotReadableError, ExitCode.NOT_FOUND),
@@ -54,7 +55,13 @@ _FIELDS = (
 """Attributes of errors that JSON shows, if an error has them."""
 
 
-_OPTIONS = {"overwrite=True": "--overwrite", "keep_rest=True": "--keep-rest", "to_frozen()": "--frozen"}
+_OPTIONS = {
+    "overwrite=True": "--overwrite",
+    "keep_rest=True": "--keep-rest",
+    "to_frozen()": "--frozen",
+    "cast= or exclude=": "--cast or --exclude",
+    "pass max_shard_bytes": "pass --max-shard-size",
+}
 """What the library advises to pass or to call, and the option that does so on the command line."""
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from typing import Any
 
 import click
@@ -15,14 +14,13 @@ from ckptfmt.limits import DEFAULT, Limits
 from ckptfmt.proto import messages
 from ckptfmt.text.closest import closest_names, did_you_mean
 from ckptfmt.text.patterns import matcher
+from ckptfmt.text.sizes import parse_size
 
 JSON = "ckptfmt.json"
 """Key of ``Context.meta``: whether the user asked for JSON. Errors are then written as JSON too."""
 
 LIMITS = "ckptfmt.limits"
 """Key of ``Context.meta``: the limits that the user gave."""
-
-_SIZE = re.compile(r"([0-9]{1,20}(?:\.[0-9]{1,20})?)\s*([kmgtp]?)(i?)(b?)", re.IGNORECASE)
 
 
 def _remember_json(context: click.Context, _: click.Parameter, value: bool) -> bool:
@@ -38,21 +36,6 @@ json_option = click.option(
     callback=_remember_json,
     help="Write one JSON document instead of text.",
 )
-
-
-def parse_size(text: str) -> int:
-    """Return a number of bytes: ``4096``, ``1.5MiB``, ``64k``. K and KiB are 1024, KB is 1000.
-
-    Raises ValueError if the text is not a size.
-    """
-    match = _SIZE.fullmatch(text.strip())
-    if match is None or (match[3] and not match[2]):
-        raise ValueError(f"{text!r} is not a size, such as 4096, 64K, 1.5MiB or 2GB")
-    base = 1000 if match[2] and match[4] and not match[3] else 1024
-    power = " kmgtp".index(match[2].lower() or " ")
-    # Without a point it stays an integer: a float would round sizes above 2**53.
-    number = float(match[1]) if "." in match[1] else int(match[1])
-    return int(number * base**power)
 
 
 def parse_limits(text: str) -> Limits:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import click
 
-from ckptfmt import Checkpoint, Tensors
+from ckptfmt import Tensors
 
 STORED, FULL, PATH = "stored", "full", "path"
 
@@ -26,11 +26,11 @@ class Selection(NamedTuple):
         """Whether it is the checkpoint as it is."""
         return not self.weights and not self.ema and self.names in (None, STORED)
 
-    def of(self, checkpoint: Checkpoint) -> Tensors:
+    def of(self, checkpoint: Tensors) -> Tensors:
         """Return the chosen tensors, under the chosen kind of names."""
         if self.is_all:
             return checkpoint
-        view: Tensors = checkpoint
+        view = checkpoint
         has_objects = checkpoint.object_graph is not None
         if self.ema:
             # Averages are found by the names of variables, which keys do not have.
@@ -53,7 +53,7 @@ def selection_options(command: Callable[..., int]) -> Callable[..., int]:
         "--names",
         type=click.Choice([STORED, FULL, PATH]),
         metavar="KIND",
-        help="Names: stored, full (dense/kernel) or path (model/dense/kernel).",
+        help="Names: stored, full (dense/kernel) or object path.",
     )
     @click.option("--weights", is_flag=True, help="Only the model's own weights, by their usual names.")
     @click.option("--ema", is_flag=True, help="Read variables from their moving averages.")

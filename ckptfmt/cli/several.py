@@ -9,12 +9,11 @@ from itertools import chain
 
 import click
 
-import ckptfmt
 from ckptfmt import errors
 from ckptfmt.checkpoint.directory import Directories
 from ckptfmt.checkpoint.find import find_checkpoint
 from ckptfmt.checkpoint.scan import scan
-from ckptfmt.cli.options import given_limits
+from ckptfmt.cli.opening import foreign_kind, open_listed
 from ckptfmt.cli.typed_names import TypedNames
 from ckptfmt.filenames import INDEX_SUFFIX
 from ckptfmt.storage.filesystem import natural_order
@@ -56,6 +55,8 @@ def matching_paths(path: str) -> list[str]:
 
 
 def _leads_to_checkpoint(path: str) -> bool:
+    if foreign_kind(path) is not None:
+        return True
     with suppress(errors.CkptfmtError):
         find_checkpoint(path)
         return True
@@ -94,7 +95,7 @@ def _is_path(argument: str, first: str) -> bool:
         return False
     if _leads_to_checkpoint(argument):
         return True
-    with suppress(errors.CkptfmtError), ckptfmt.open(first, limits=given_limits()) as checkpoint:
+    with suppress(errors.CkptfmtError), open_listed(first) as checkpoint:
         typed = TypedNames(checkpoint, first)
         for pattern in (argument, f"{argument.rstrip('/')}/*"):
             with suppress(errors.TensorNotFoundError):

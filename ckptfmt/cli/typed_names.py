@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 
 import ckptfmt
-from ckptfmt import Checkpoint, ObjectGraph, errors
+from ckptfmt import ObjectGraph, Tensors, errors
 from ckptfmt.cached_property import cached_property
 from ckptfmt.cli.options import given_limits
 from ckptfmt.cli.render.text import escape
@@ -29,8 +29,8 @@ class TypedNames:
     before that is needed.
     """
 
-    def __init__(self, checkpoint: Checkpoint, path: str) -> None:
-        """Take a checkpoint, and the path that led to it, which may be that of a SavedModel."""
+    def __init__(self, checkpoint: Tensors, path: str) -> None:
+        """Take tensors, and the path that led to it, which may be that of a SavedModel."""
         self._checkpoint = checkpoint
         self._path = path
         self._entries = checkpoint.entries

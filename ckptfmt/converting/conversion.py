@@ -23,6 +23,8 @@ class Conversion:
     """Bytes of their values."""
     is_verified: bool = False
     """Whether the target was read back and equals the source."""
+    remarks: tuple[str, ...] = ()
+    """What else is worth knowing, such as that an earlier conversion could not be resumed."""
 
     def _repr_html_(self) -> str:
         return to_html(self._card)
@@ -37,5 +39,6 @@ class Conversion:
                 ("tensors", len(self.tensors)),
                 ("bytes", size_text(self.nbytes)),
                 ("verified", "yes" if self.is_verified else "no"),
+                *(("remark", each) for each in self.remarks),
             ],
         )

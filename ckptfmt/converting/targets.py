@@ -7,6 +7,7 @@ import os
 from typing import NamedTuple
 
 from ckptfmt.converting.sinks.sink import Sink
+from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.text.closest import closest_names, did_you_mean
 
 
@@ -19,6 +20,10 @@ class Target(NamedTuple):
     """The ends of names by which it is chosen."""
     sink: str
     """The class that writes it, ``module:class``, loaded when it is used."""
+    name: str = ""
+    """The name that its file gets in a directory; empty if it is a directory itself."""
+    keeps_objects: bool = False
+    """Whether it keeps the objects of TensorFlow, which are found by the names that are stored."""
 
 
 TARGETS = {
@@ -26,6 +31,76 @@ TARGETS = {
         "safetensors, one file or shards",
         (".safetensors", ".safetensors.index.json"),
         "ckptfmt.converting.sinks.safetensors:SafetensorsSink",
+        "model.safetensors",
+    ),
+    "torch": Target(
+        "PyTorch's file of a state_dict (.pt)",
+        (".pt", ".pth", ".bin"),
+        "ckptfmt.converting.sinks.torch:TorchSink",
+        "model.pt",
+    ),
+    "npz": Target(
+        "NumPy's archive of arrays (.npz)",
+        (".npz",),
+        "ckptfmt.converting.sinks.npz:NpzSink",
+        "model.npz",
+    ),
+    "hdf5": Target(
+        "HDF5, a dataset for each tensor",
+        (".h5", ".hdf5"),
+        "ckptfmt.converting.sinks.hdf5:HDF5Sink",
+        "model.h5",
+    ),
+    "keras": Target(
+        "a model of Keras 3 (.keras), from one of Keras",
+        (".keras",),
+        "ckptfmt.converting.sinks.keras_archive:KerasArchiveSink",
+        "model.keras",
+    ),
+    "keras-weights": Target(
+        "weights of a model of Keras 3 (.weights.h5)",
+        (".weights.h5",),
+        "ckptfmt.converting.sinks.keras_weights:KerasWeightsSink",
+        "model.weights.h5",
+    ),
+    "zarr": Target(
+        "zarr version 3, a directory of compressed chunks",
+        (".zarr",),
+        "ckptfmt.converting.sinks.zarr:ZarrSink",
+    ),
+    "reference": Target(
+        "a Kerchunk reference file, by which zarr, xarray and Dask read the data files in place",
+        (".kerchunk.json", ".json"),
+        "ckptfmt.converting.sinks.reference:ReferenceSink",
+        "model.kerchunk.json",
+    ),
+    "msgpack": Target(
+        "a nested tree of arrays, as flax.serialization reads it (.msgpack)",
+        (".msgpack",),
+        "ckptfmt.converting.sinks.msgpack:MsgpackSink",
+        "model.msgpack",
+    ),
+    "orbax": Target(
+        "a directory of Orbax, a nested tree of arrays for JAX",
+        (".orbax",),
+        "ckptfmt.converting.sinks.orbax:OrbaxSink",
+    ),
+    "checkpoint": Target(
+        "a checkpoint of TensorFlow",
+        (".ckpt", ".index"),
+        "ckptfmt.converting.sinks.checkpoint:CheckpointSink",
+        "model.ckpt",
+        keeps_objects=True,
+    ),
+    "projector": Target(
+        "TensorBoard's embedding projector, with tables as text",
+        ("projector",),
+        "ckptfmt.converting.sinks.projector:ProjectorSink",
+    ),
+    "projector-bytes": Target(
+        "TensorBoard's embedding projector, with tables as float32",
+        (),
+        "ckptfmt.converting.sinks.projector:ProjectorBytesSink",
     ),
 }
 """All formats by the names that ``--to`` takes."""
@@ -54,6 +129,14 @@ def target_format(path: str, to: str | None) -> str:
     raise ValueError(
         f"target {path!r}: its name does not say which format to write; pass to= one of {', '.join(TARGETS)}"
     )
+
+
+def target_path(fs: Filesystem, path: str, format: str) -> str:  # noqa: A002
+    """Return the path of a target: in a directory, the file has its usual name."""
+    name = TARGETS[format].name
+    if name and (path.endswith(("/", os.sep)) or fs.path_type(path) == "directory"):
+        return os.path.join(path, name)
+    return path
 
 
 def load_sink(format: str) -> Sink:  # noqa: A002

@@ -21,10 +21,10 @@ from ckptfmt.filetype.signs import (
     message,
     text_begins,
     zip_has,
-    zip_of,
 )
 
 _UNPACK = "unpack it first"
+_NUMPY = "ckptfmt.open_tensors reads it, and numpy.load"
 _OBJECT_DETECTION = "the TensorFlow Object Detection API reads it"
 
 _CONFIGURATIONS = (
@@ -95,8 +95,8 @@ _LOGS = (
     ),
 )
 _DATA = (
-    Kind("a NumPy array", "numpy.load reads it", (begins(rb"\x93NUMPY"),)),
-    Kind("a NumPy .npz archive", "numpy.load reads it", (zip_of(r"\.npy\Z"),)),
+    Kind("a NumPy array", _NUMPY, (begins(rb"\x93NUMPY"),), tensors="npz"),
+    Kind("a NumPy .npz archive", _NUMPY, (zip_has(r"\.npy\Z"),), tensors="npz"),
     Kind("a MATLAB file (.mat)", "scipy.io.loadmat reads it", (begins(rb"MATLAB 5\.0 MAT-file"),)),
     Kind("a Parquet file", "pyarrow or pandas reads it", (begins(rb"PAR1"),)),
     Kind("an Arrow or Feather file", "pyarrow reads it", (begins(rb"ARROW1\0\0|FEA1"),)),

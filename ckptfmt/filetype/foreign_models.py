@@ -26,8 +26,8 @@ from ckptfmt.filetype.signs import (
 
 _TORCH = "torch.load reads it, if you trust it: loading a pickle runs code"
 _KERAS = "keras.models.load_model reads it"
-_H5PY = "h5py reads it"
-_FLAX = "flax.training.checkpoints.restore_checkpoint or flax.serialization.msgpack_restore reads it"
+_HDF5_READER = "ckptfmt.open_tensors reads it, and h5py"
+_FLAX = "ckptfmt.open_tensors reads it, and flax.serialization.msgpack_restore"
 _HUGGING_FACE = "transformers reads it with from_pretrained; safetensors, torch.load or h5py read the weights"
 _TFJS = "TensorFlow.js reads it; the weights are in the .bin files that its weightsManifest names"
 _WEAK = Strength.WEAK_MAGIC
@@ -64,31 +64,56 @@ _JAX = (
             ),
         ),
         (has(r"flax_model\.msgpack"),),
+        tensors="msgpack",
     ),
-    Kind("a MessagePack file, as Flax writes checkpoints", _FLAX, (msgpack_map(),)),
+    Kind("a MessagePack file, as Flax writes checkpoints", _FLAX, (msgpack_map(),), tensors="msgpack"),
     Kind(
         "a zarr array or group",
-        "zarr reads it",
-        (json("zarr_format"),),
+        "ckptfmt.open_tensors reads it",
+        (json("zarr_format"), zip_has(r"(\A|\A[^/]+/)(zarr\.json|\.zarray|\.zgroup)\Z")),
         (has(r"\.zarray|\.zgroup|zarr\.json"),),
+        tensors="zarr",
+    ),
+    Kind(
+        "a Kerchunk reference file for zarr",
+        "ckptfmt.open_tensors reads it",
+        (json("version", "refs"),),
+        tensors="zarr",
     ),
 )
 _HDF5_FILES = (
-    Kind("a MATLAB 7.3 file (.mat), which is HDF5", _H5PY, (begins(rb"MATLAB 7\.3 MAT-file"),)),
-    Kind("a Keras model in HDF5 (.h5)", _KERAS, (begins_and_has(_HDF5, rb"model_config"),)),
+    Kind(
+        "a MATLAB 7.3 file (.mat), which is HDF5",
+        _HDF5_READER,
+        (begins(rb"MATLAB 7\.3 MAT-file"),),
+        tensors="hdf5",
+    ),
+    Kind(
+        "a Keras model in HDF5 (.h5)",
+        f"{_KERAS}; ckptfmt.open_tensors reads its weights",
+        (begins_and_has(_HDF5, rb"model_config"),),
+        tensors="hdf5",
+    ),
     Kind(
         "weights of a Keras model in HDF5 (.h5)",
-        "the load_weights of its Keras model reads it, and h5py lists it",
+        "ckptfmt.open_tensors reads it, and the load_weights of its Keras model",
         (begins_and_has(_HDF5, rb"layer_names|weight_names|\0vars\0"),),
+        tensors="hdf5",
     ),
-    Kind("an HDF5 file, as Keras writes", _H5PY, (begins(_HDF5), begins(rb"(?s:.{512})" + _HDF5))),
+    Kind(
+        "an HDF5 file, as Keras writes",
+        _HDF5_READER,
+        (begins(_HDF5), begins(rb"(?s:.{512})" + _HDF5)),
+        tensors="hdf5",
+    ),
     Kind(
         "a Keras 3 model (.keras)",
-        f"{_KERAS}; it is a zip archive, and h5py reads the model.weights.h5 in it",
+        f"{_KERAS}; ckptfmt.open_tensors reads its weights",
         (
             zip_begins(r"\A(metadata\.json|config\.json|model\.weights\.h5)\Z"),
             zip_has(r"(\A|/)config\.json\Z", r"(\A|/)model\.weights\.(h5|npz)\Z"),
         ),
+        tensors="keras",
     ),
     Kind(
         "the architecture of a Keras model in JSON",
@@ -108,7 +133,12 @@ _PYTORCH = (
         (zip_has(r"serialized_exported_program\.json\Z"),),
     ),
     Kind("a program of ExecuTorch (.pte)", "the executorch runtime reads it", (begins(rb".{4}ET1\d"),)),
-    Kind("a PyTorch file", _TORCH, (zip_has(r"(\A|/)data\.pkl\Z"),)),
+    Kind(
+        "a PyTorch file",
+        "ckptfmt.open_tensors reads the tensors in it; torch.load reads it, if you trust it",
+        (zip_has(r"(\A|/)data\.pkl\Z"),),
+        tensors="torch",
+    ),
     Kind(
         "a PyTorch file from before 1.6",
         _TORCH,

@@ -183,8 +183,9 @@ RECORDS = Kind(
 
 SAFETENSORS = Kind(
     "a safetensors file",
-    "ckptfmt.open_tensors reads it",
-    (Sign(Strength.STRUCTURE, is_safetensors),),
+    "ckptfmt.open_tensors reads it and 'ckptfmt ls' lists it",
+    # Surer than the first bytes of any other kind, which a size may happen to be: 80 02 also begins a pickle.
+    (Sign(Strength.MAGIC, is_safetensors),),
     tensors="safetensors",
 )
 

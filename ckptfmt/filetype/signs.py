@@ -91,12 +91,6 @@ def zip_begins(pattern: str) -> Sign:
     )
 
 
-def zip_of(pattern: str) -> Sign:
-    """All files in a zip archive have names like this."""
-    compiled = _pattern(pattern)
-    return Sign(Strength.MAGIC, lambda look: bool(look.members) and all(map(compiled().search, look.members)))
-
-
 def is_empty(look: Look) -> bool:
     """Whether a file is empty."""
     return not look.size

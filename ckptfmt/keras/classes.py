@@ -31,6 +31,12 @@ def _table() -> dict[str, Any]:
     return table
 
 
+def keras_version() -> str:
+    """Return the version of Keras 3 that the table is of."""
+    version: str = _table()["keras"]
+    return version
+
+
 @lru_cache(maxsize=8)
 def classes(kind: str) -> Mapping[str, KerasClass]:
     """Return the classes of a kind, such as ``layers`` or ``initializers``, by name."""

@@ -14,9 +14,12 @@ import json
 from collections.abc import Mapping
 from typing import Any, TypeAlias, TypeGuard
 
-from ckptfmt.errors import CorruptError, LimitError
+from ckptfmt.errors import CorruptError, LimitError, UnsupportedError
 from ckptfmt.limits import Limits
 from ckptfmt.text.quoting import shortened
+
+Config: TypeAlias = "Mapping[str, Any] | str | bytes"
+"""A configuration as users have it: an object or JSON."""
 
 Json: TypeAlias = "bool | int | float | str | list[Any] | dict[str, Any] | None"
 
@@ -45,16 +48,14 @@ def parse_description(config: Mapping[str, Any] | str | bytes, limits: Limits) -
             raise CorruptError(f"{_WHAT}: not JSON: {error}") from error
     _check_size(value, limits)
     described: object = _plain(value)
+    version = described.get("keras_version") if isinstance(described, dict) else None
+    if isinstance(described, dict) and is_description(described.get("model_config")):
+        described = described["model_config"]  # of a SavedModel, which may have no other, or TensorFlow.js
     if not is_description(described):
         raise CorruptError(f"{_WHAT}: got no object with class_name and config, want one")
-    if is_description(described.get("model_config")):
-        described = dict(described["model_config"])  # of a SavedModel, which may have no other
-    if described["class_name"] == "Sequential" and isinstance(described["config"], list):
-        # Until Keras 2.2.2, the configuration is the list of layers.
-        described = {
-            **described,
-            "config": {"name": described.get("name", "sequential"), "layers": described["config"]},
-        }
+    if isinstance(version, str) and version.startswith(("0.", "1.")):
+        what = f"{_WHAT} of Keras {shortened(version, 20)}: load and save the model with Keras 2 first"
+        raise UnsupportedError(what)
     return described
 
 
@@ -75,11 +76,19 @@ def _check_size(config: object, limits: Limits) -> None:
 
 
 def _plain(value: object) -> Any:  # noqa: ANN401
-    if isinstance(value, Mapping):
-        if value.get("class_name") in _TUPLES and isinstance(value.get("items"), list | tuple):
-            return [_plain(each) for each in value["items"]]
-        return {str(key): _plain(each) for key, each in value.items() if key not in _MARKS}
-    return [_plain(each) for each in value] if isinstance(value, list | tuple) else value
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if not isinstance(value, Mapping):
+        return value
+    if value.get("class_name") in _TUPLES and isinstance(value.get("items"), list | tuple):
+        return [_plain(each) for each in value["items"]]
+    if value.get("type") == "ndarray" and "value" in value:
+        return _plain(value["value"])  # a number of NumPy, as Keras 2.1 wrote it
+    plain = {str(key): _plain(each) for key, each in value.items() if key not in _MARKS}
+    if plain.get("class_name") == "Sequential" and isinstance(plain.get("config"), list):
+        # Until Keras 2.2.2, the configuration is the list of layers.
+        plain["config"] = {"name": plain.get("name", "sequential"), "layers": plain["config"]}
+    return plain
 
 
 def is_description(value: object) -> TypeGuard[dict[str, Any]]:
@@ -110,6 +119,6 @@ def layers_of(config: Mapping[str, Any], path: str) -> list[dict[str, Any]]:
     if not isinstance(layers, list):
         raise CorruptError(f"{who}: got no list of layers, want one")
     for each in layers:
-        if not is_description(each) or not isinstance(each["config"], dict | list):
+        if not is_description(each) or not isinstance(each["config"], dict):
             raise CorruptError(f"{who}: got a layer without class_name and config, want both")
     return layers

@@ -9,6 +9,7 @@ from typing import Any
 from ckptfmt.errors import CorruptError
 from ckptfmt.keras.description import Json, is_description, is_model, layers_of, name_of
 from ckptfmt.keras.nodes import Argument, Call, Tensor, decode_argument, decode_call, encode_call, tensors
+from ckptfmt.keras.operations import calls_function, simplified, translate_operation
 from ckptfmt.keras.sequential import input_of
 from ckptfmt.keras.translation import Work, below
 from ckptfmt.text.quoting import shortened
@@ -21,14 +22,21 @@ def translate_functional(config: dict[str, Any], path: str, work: Work) -> dict[
     """Translate a functional model."""
     layers = {name_of(each): each for each in layers_of(config, path)}
     calls = {
-        name: [decode_call(node, layers) for node in each.get("inbound_nodes") or []]
+        name: [simplified(each, decode_call(node, layers)) for node in _nodes_of(each)]
         for name, each in layers.items()
     }
     inputs, outputs = (_ends(config.get(key), layers) for key in ("input_layers", "output_layers"))
     used = _used_calls(calls, outputs)
     offsets = {name: _offset(each, len(calls[name]), used) for name, each in layers.items()}
     translated = []
+    # What only computed the shape for a function may be needed no more.
+    needed = _needed(calls, outputs)
     for name, each in layers.items():
+        if calls_function(each) and name not in needed:
+            continue
+        if calls_function(each):
+            translated += _operations(each, name, calls[name], offsets, below(path, name), work)
+            continue
         layer = work.layer(each, below(path, name))
         layer["name"] = name
         layer["inbound_nodes"] = [_translate_call(call, layer["class_name"], offsets) for call in calls[name]]
@@ -50,6 +58,30 @@ def translate_functional(config: dict[str, Any], path: str, work: Work) -> dict[
     }
 
 
+def _nodes_of(description: Mapping[str, Any]) -> list[Any]:
+    nodes = description.get("inbound_nodes", [])
+    if not isinstance(nodes, list):
+        who = f"layer {shortened(name_of(description))!r}"
+        raise CorruptError(f"{who}: got {type(nodes).__name__} as inbound_nodes, want a list")
+    return nodes
+
+
+def _operations(
+    description: Mapping[str, Any],
+    name: str,
+    calls: Sequence[Call],
+    offsets: Mapping[str, int],
+    path: str,
+    work: Work,
+) -> list[dict[str, Any]]:
+    """Return the operations for a layer that calls a function of TensorFlow."""
+    if len(calls) != 1:
+        work.refuse(path, description["class_name"], f"is called {len(calls)} times, want one")
+        return []
+    made = translate_operation(description, name, calls[0], path, offsets, work)
+    return [{**layer, "inbound_nodes": [encode_call(args, {}, offsets)]} for layer, args in made]
+
+
 def _ends(value: Json, layers: Mapping[str, Any]) -> Argument:
     """Return the inputs or outputs of a model."""
     ends = decode_argument(value, layers)
@@ -67,6 +99,18 @@ def _is_structure(ends: Argument) -> bool:
     if isinstance(ends, dict):
         return all(map(_is_structure, ends.values()))
     return isinstance(ends, Tensor) or (isinstance(ends, list) and all(map(_is_structure, ends)))
+
+
+def _needed(calls: Mapping[str, Sequence[Call]], outputs: Argument) -> set[str]:
+    """Return the names of the layers from which the outputs are computed."""
+    waiting = [each.layer for each in tensors(outputs)]
+    needed = set(waiting)
+    while waiting:
+        for call in calls[waiting.pop()]:
+            taken = {each.layer for argument in (call.first, call.others) for each in tensors(argument)}
+            waiting += taken - needed
+            needed |= taken
+    return needed
 
 
 def _used_calls(calls: Mapping[str, Sequence[Call]], outputs: Argument) -> dict[str, Counter[int]]:
@@ -105,7 +149,7 @@ def _encode_ends(value: Argument, shifts: Mapping[str, int]) -> Json:
 
 def _translate_call(call: Call, class_name: str, offsets: Mapping[str, int]) -> dict[str, Any]:
     first, others = call.first, {key: value for key, value in call.others.items() if value is not None}
-    if class_name in _RECURRENT and isinstance(first, list) and "initial_state" not in others:
+    if class_name in _RECURRENT and isinstance(first, list) and first and "initial_state" not in others:
         first, *states = first
         others["initial_state"] = states
     return encode_call([first], others, offsets)

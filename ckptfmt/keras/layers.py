@@ -8,30 +8,18 @@ the layer computes what Keras 3 cannot, and is refused.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
+from ckptfmt.keras.adapted import note_adapted
 from ckptfmt.keras.classes import KerasClass, classes
 from ckptfmt.keras.description import Json, is_description
+from ckptfmt.keras.hard_sigmoid import scale_weights, scaled_activation, uses_hard_sigmoid
+from ckptfmt.keras.stand_ins import StandIn, stand_in
 from ckptfmt.keras.translation import Work
 from ckptfmt.keras.values import kind_of, translate_argument
+from ckptfmt.keras.weight_changes import FromCudnn
 from ckptfmt.text.quoting import shortened
-
-_RENAMED_CLASSES = {
-    "BatchNormalizationV1": "BatchNormalization",
-    "BatchNormalizationV2": "BatchNormalization",
-    "SyncBatchNormalization": "BatchNormalization",
-    "UnifiedLSTM": "LSTM",
-    "UnifiedGRU": "GRU",
-}
-"""Classes of Keras 2 that have another name in Keras 3."""
-
-_RENAMED_ARGUMENTS = {
-    "InputLayer": {"batch_input_shape": "batch_shape"},
-    "LeakyReLU": {"alpha": "negative_slope"},
-}
-
-_ADDED_ARGUMENTS: dict[str, dict[str, Any]] = {"SyncBatchNormalization": {"synchronized": True}}
-"""Arguments of Keras 3 that stand for the class of Keras 2."""
 
 _HARMLESS = frozenset(
     (
@@ -46,61 +34,85 @@ _HARMLESS = frozenset(
 _UNSAID = frozenset(
     (
         *("batch_input_shape", "input_shape", "input_length", "query_shape", "key_shape", "value_shape"),
-        "implementation",
+        *("implementation", "vocabulary_size", "has_input_vocabulary"),
     )
 )
-"""Arguments that say for which inputs a layer was built, which Keras 3 learns when it is called, and in which
-way an RNN computes the same."""
+"""Arguments that say for which inputs a layer was built, which Keras 3 learns when it is called, in which way
+an RNN computes the same, and how long another argument is."""
 
-_LAYER_ARGUMENTS = frozenset(("layer", "backward_layer", "cell"))
-"""Arguments that are layers; ``cells`` are several."""
+_LAYER_ARGUMENTS = frozenset(("layer", "backward_layer", "cell", "cells"))
+"""Arguments that are layers."""
+
+_CUDNN_GATES = {"CuDNNLSTM": 4, "CuDNNGRU": 3}
 
 
 def translate_layer(description: Mapping[str, Any], path: str, work: Work) -> dict[str, Any]:
     """Translate a layer that is no model."""
     class_name: str = description["class_name"]
-    config: dict[str, Any] = description["config"]
-    new_name = _RENAMED_CLASSES.get(class_name, class_name)
-    known = classes("layers").get(new_name)
-    if known is None:
-        work.refuse(path, class_name, "is not a class of Keras 3")
-        return {**description}
-    if new_name == "Lambda":
-        work.refuse(path, class_name, "is code of Python, which nothing here runs")
-        return {**description}
-    renamed = _RENAMED_ARGUMENTS.get(new_name, {})
-    arguments: dict[str, Any] = dict(_ADDED_ARGUMENTS.get(class_name, {}))
-    for old, value in config.items():
-        argument = renamed.get(old, old)
-        if argument in known.arguments:
-            arguments[argument] = _translate(argument, value, path, class_name, work)
-        else:
-            _leave_out(known, argument, value, path, class_name, work)
-    _mend(new_name, arguments)
+    new = stand_in(class_name)
+    known = classes("layers").get(new.class_name)
+    if known is None or known.name == "Lambda":
+        reason = "is not a class of Keras 3" if path else "is code, and no list of layers that are connected"
+        if known is not None:
+            reason = "is code of Python, which nothing here runs"
+        work.refuse(path, class_name, reason)
+        return dict(description)
+    if new.predicts_only:
+        work.drop(path, "class_name", class_name)
+    arguments = _translate_arguments(description["config"], new, known, path, work)
+    note_adapted(known.name, arguments, path, work)
+    if class_name in _CUDNN_GATES:
+        work.changes.append(FromCudnn(path, _CUDNN_GATES[class_name]))
+    if uses_hard_sigmoid(arguments):
+        if known.name == "Activation":
+            return scaled_activation(arguments)
+        scale_weights(known.name, arguments, path, work)
     return {"module": "keras.layers", "class_name": known.name, "config": arguments, "registered_name": None}
 
 
-def _translate(argument: str, value: Json, path: str, class_name: str, work: Work) -> Json:
-    if argument in _LAYER_ARGUMENTS and isinstance(value, list):
-        # RNN takes a list of cells, which it stacks.
-        argument = "cells"
-    if argument == "cells" and isinstance(value, list):
-        return [_inner(each, f"{path}/{at}", work) for at, each in enumerate(value)]
-    if argument in _LAYER_ARGUMENTS:
-        return _inner(value, path, work)
-    return translate_argument(argument, value, path, class_name, work)
+def _translate_arguments(
+    config: Mapping[str, Any], new: StandIn, known: KerasClass, path: str, work: Work
+) -> dict[str, Any]:
+    arguments: dict[str, Any] = dict(new.added)
+    start = len(work.changes)
+    for old, value in config.items():
+        argument = new.renamed.get(old, old)
+        if argument in known.arguments:
+            arguments[argument] = _translate(known, argument, value, path, work)
+        elif not new.predicts_only:
+            _leave_out(known, argument, value, path, work)
+    if known.name == "Bidirectional" and not is_description(config.get("backward_layer")):
+        _copy_changes(path, work, start)
+    _mend(known.name, arguments)
+    return arguments
+
+
+def _translate(known: KerasClass, argument: str, value: Json, path: str, work: Work) -> Json:
+    if argument not in _LAYER_ARGUMENTS:
+        return translate_argument(argument, value, path, known.name, work)
+    # The path of a layer in a layer is that of the attribute that has it.
+    attribute = "forward_layer" if known.name == "Bidirectional" and argument == "layer" else argument
+    if argument == "cell" and isinstance(value, list):
+        attribute = "cell/cells"  # RNN stacks a list of cells
+    if isinstance(value, list):
+        return [_inner(each, f"{path}/{attribute}/{at}", work) for at, each in enumerate(value)]
+    return _inner(value, f"{path}/{attribute}", work)
 
 
 def _inner(value: Json, path: str, work: Work) -> Json:
     """Translate a layer in a layer."""
-    if not is_description(value):
-        return value
-    config = value["config"]
-    name = config.get("name") if isinstance(config, dict) else None
-    return work.layer(value, f"{path}/{name}" if isinstance(name, str) else path)
+    return work.layer(value, path) if is_description(value) else value
 
 
-def _leave_out(known: KerasClass, argument: str, value: Json, path: str, class_name: str, work: Work) -> None:
+def _copy_changes(path: str, work: Work, start: int) -> None:
+    """Change the weights of the layer that goes backward as those of the one that goes forward."""
+    forward, backward = f"{path}/forward_layer", f"{path}/backward_layer"
+    work.changes += [
+        replace(each, layer=backward + each.layer[len(forward) :]) for each in work.changes[start:]
+    ]
+
+
+def _leave_out(known: KerasClass, argument: str, value: Json, path: str, work: Work) -> None:
     """Leave out an argument that Keras 3 does not have; refuse the layer if it changes what it computes."""
     default = known.keras_2.get(argument)
     if argument in _UNSAID or value is None or value is False or value == default:
@@ -114,11 +126,14 @@ def _leave_out(known: KerasClass, argument: str, value: Json, path: str, class_n
         work.drop(path, argument, value)
     elif not (argument == "groups" and value == 1):
         text = shortened(repr(value), 80)
-        work.refuse(path, class_name, f"has the argument {argument}={text}, which Keras 3 does not have")
+        work.refuse(path, known.name, f"has the argument {argument}={text}, which Keras 3 does not have")
 
 
 def _mend(class_name: str, arguments: dict[str, Any]) -> None:
     """Change values whose form Keras 3 does not take."""
     axis = arguments.get("axis")
+    if class_name == "Discretization" and arguments.get("output_mode", "int") == "int":
+        # In Keras 3, inputs are cast to this dtype, which was that of the output.
+        arguments["dtype"] = None
     if class_name == "BatchNormalization" and isinstance(axis, list) and len(axis) == 1:
         arguments["axis"] = axis[0]

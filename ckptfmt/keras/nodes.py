@@ -16,7 +16,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias, TypeGuard
 
+from ckptfmt.errors import CorruptError
 from ckptfmt.keras.description import Json
+from ckptfmt.text.quoting import shortened
 
 _CONSTANT = "_CONSTANT_VALUE"
 """Instead of the name of a layer: the third item is not the number of an output but a value."""
@@ -50,11 +52,15 @@ class Call(NamedTuple):
 
 def is_tensor(value: object, layers: Mapping[str, Any]) -> TypeGuard[list[Any]]:
     """Return whether a value of JSON is an output of one of these layers."""
+    return _is_output(value) and value[0] in layers
+
+
+def _is_output(value: object) -> TypeGuard[list[Any]]:
+    """Return whether a value of JSON names a layer, a call of it, and an output."""
     return (
         isinstance(value, list)
         and len(value) in (3, 4)
         and isinstance(value[0], str)
-        and value[0] in layers
         and type(value[1]) is int
         and type(value[2]) is int
     )
@@ -75,6 +81,10 @@ def decode_argument(value: Json, layers: Mapping[str, Any], others: dict[str, An
             others.update(value[3])
         constant: Json = value[2]
         return constant if value[0] == _CONSTANT else Tensor(*value[:3])
+    if _is_output(value):
+        # Keras 2 itself mixes up the calls of a layer that is in two models, and cannot load the file.
+        what = f"a layer is called with an output of layer {shortened(value[0])!r}, which is not in the model"
+        raise CorruptError(what)
     if isinstance(value, dict):
         return {key: decode_argument(each, layers, others) for key, each in value.items()}
     return [decode_argument(each, layers, others) for each in value] if isinstance(value, list) else value

@@ -44,7 +44,9 @@ def translate(
         new = _translate(parse_description(config, limits), "", work)
     except CkptfmtError as error:
         raise error.at(file) if file is not None else error from None
-    return Translation(new, tuple(work.dropped), tuple(work.refused))
+    return Translation(
+        new, tuple(work.dropped), tuple(work.refused), tuple(work.changes), tuple(work.adapted)
+    )
 
 
 def _translate(description: Mapping[str, Any], path: str, work: Work) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from ckptfmt.errors import UnsupportedError
+from ckptfmt.keras.weight_changes import FromCudnn, Scaling, WeightChange
 from ckptfmt.text.quoting import listed, shortened
 
 _LISTED = 20
@@ -17,7 +18,7 @@ class DroppedArgument(NamedTuple):
     """An argument that Keras 3 does not have and that changes no prediction."""
 
     layer: str
-    """Names of the models around the layer and its own, joined by slashes: ``encoder/dense``."""
+    """Path of the layer, as in :class:`RefusedLayer`."""
     argument: str
     value: object
     """Its value, which is not the default of Keras 2."""
@@ -27,9 +28,26 @@ class RefusedLayer(NamedTuple):
     """A layer that cannot be translated."""
 
     layer: str
-    """Names of the models around the layer and its own, joined by slashes; empty for the model itself."""
+    """Path of the layer: names of the models around it and its own, joined by slashes; empty for the model.
+    A layer in a layer has the attribute instead of its name: ``encoder/bidirectional/forward_layer``."""
     class_name: str
     reason: str
+
+
+class AdaptedArgument(NamedTuple):
+    """An argument that a layer learned by ``adapt``, and that its configuration lacks.
+
+    The model has it elsewhere: a vocabulary in a lookup table or a file of the assets, ``idf_weights`` in a
+    variable; ``bin_boundaries`` follow from the variable ``summary``. Whoever finds it there completes the
+    translation with ``config[argument] = value``.
+    """
+
+    layer: str
+    """Path of the layer, as in :class:`RefusedLayer`."""
+    class_name: str
+    argument: str
+    config: dict[str, Any]
+    """The configuration of the layer, a part of :attr:`Translation.config`."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +64,10 @@ class Translation:
     """Arguments that were left out although their values were not the defaults."""
     refused: tuple[RefusedLayer, ...] = ()
     """Layers that have no counterpart in Keras 3, or whose code only their author has."""
+    changes: tuple[WeightChange, ...] = ()
+    """Weights that must change, or else the predictions do."""
+    adapted: tuple[AdaptedArgument, ...] = ()
+    """What is still missing in :attr:`config`, because only the rest of the model has it."""
 
     def raise_if_refused(self, file: str | None = None) -> None:
         """Raise UnsupportedError if layers cannot be translated, which names them with the reasons."""
@@ -73,6 +95,8 @@ class Work:
     """Translates the description of any layer; layers in layers come back to it."""
     dropped: list[DroppedArgument] = field(default_factory=list)
     refused: list[RefusedLayer] = field(default_factory=list)
+    changes: list[Scaling | FromCudnn] = field(default_factory=list)
+    adapted: list[AdaptedArgument] = field(default_factory=list)
 
     def layer(self, description: Mapping[str, Any], path: str) -> dict[str, Any]:
         """Translate the description of a layer."""

@@ -63,10 +63,11 @@ def parse_plan(text: str, file: str | None = None, limits: Limits = DEFAULT) -> 
     )
     about = _parse_about(document["about"], place) if "about" in document else None
     places = tuple(StepPlace(file, number) for number, _ in enumerate(steps, 1))
+    include = document.get("include", "")
     if "include" in document:
-        first = _parse_included(document["include"], place, limits)
+        first = _parse_included(include, place, limits)
         steps, places, general = first.steps + steps, first.places + places, general or first.is_general
-    return PlanText(steps, rest, general, about, places=places)
+    return PlanText(steps, rest, general, about, include, places=places)
 
 
 def _parse_included(name: object, place: StepPlace, limits: Limits) -> PlanText:

@@ -85,6 +85,8 @@ class PlanText(NamedTuple):
     rest: Rest = "keep"
     is_general: bool = False
     about: About | None = None
+    include: str = ""
+    """The shipped plan whose steps come first; they are among the steps, unless the text is written."""
     comment: str = ""
     places: tuple[StepPlace, ...] = ()
     """The file and the number of each step; empty if they are those of one file."""

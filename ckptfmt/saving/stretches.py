@@ -91,7 +91,7 @@ def stretches_of(
     stored_names = view._stored() if None in unchanged.values() else unchanged
     _check_names(view, unchanged)
     wanted = {*unchanged.values(), *stored_names.values()}
-    entries = _entries(store.index, {name for name in wanted if name is not None})
+    entries = entries_by_name(store.index, {name for name in wanted if name is not None})
     bundle = store if _is_copied(store) else None
     for name, source in unchanged.items():
         entry = None if source is None else entries[source]
@@ -180,7 +180,7 @@ def _most_bytes(entry: Entry) -> int:
     return entry.nbytes + math.prod(entry.shape) * _MOST_LENGTH + _CHECKSUM if size is None else size
 
 
-def _entries(index: Index, names: Collection[str]) -> dict[str, Entry]:
+def entries_by_name(index: Index, names: Collection[str]) -> dict[str, Entry]:
     """Return the entries of stored tensors by name."""
     if len(names) > LOOKED_UP:
         with suppress(CorruptError):  # of an entry that perhaps is not wanted

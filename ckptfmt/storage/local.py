@@ -22,6 +22,7 @@ from ckptfmt.storage.local_file import (
     resolve_path,
     working_directory,
 )
+from ckptfmt.storage.target import target_kind
 from ckptfmt.storage.temporary import sweep_now
 
 _MISSING = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EINVAL}
@@ -152,6 +153,17 @@ class LocalFilesystem:
             sync=sync,
             like=None if like is None else resolve_path(like, self.directory),
         )
+
+    def create_partial(self, path: str, key: str, *, overwrite: bool = False) -> output.NewFile:
+        """Begin a file that is kept until it is whole, or go on with it.
+
+        See :class:`~ckptfmt.storage.output.partial.PartialFile`. Devices and pipes, which keep nothing, are
+        written as by :meth:`create`.
+        """
+        full_path = self._writable(path)
+        if target_kind(full_path) == "special":
+            return self.create(path, overwrite=overwrite)
+        return output.PartialFile(full_path, key, overwrite=overwrite, name=path)
 
     def make_directory(self, path: str) -> None:
         """Make a directory and those above it, if they do not exist; NotWritableError if refused."""

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import NoReturn
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -111,6 +112,28 @@ def working_directory() -> str:
         return ""
 
 
+_MAPPED: WeakKeyDictionary[mmap.mmap, tuple[str, tuple[int, int]]] = WeakKeyDictionary()
+"""For each mapping the absolute path of its file, and its device and number."""
+
+
+def reopen(mapping: object) -> int | None:
+    """Return a new descriptor of a file that is mapped; None if it has gone, or nothing here mapped it."""
+    known = _MAPPED.get(mapping) if isinstance(mapping, mmap.mmap) else None
+    if known is None:
+        return None
+    path, identity = known
+    try:
+        descriptor = os.open(path, _OPEN_FLAGS)
+    except OSError:
+        return None
+    with suppress(OSError):
+        status = os.fstat(descriptor)
+        if (status.st_dev, status.st_ino) == identity:
+            return descriptor
+    os.close(descriptor)
+    return None
+
+
 def _closed(file: RandomAccessFile) -> ValueError:
     return ValueError(f"{file.name}: the file is closed")
 
@@ -154,6 +177,7 @@ class MappedFile:
                 # Absolute, so that the checks work after a change of the working directory.
                 self._path = os.path.abspath(full_path)
                 self._map = _map(path, descriptor, self.size)
+                _MAPPED[self._map] = self._path, self._identity
                 self._view = memoryview(self._map)
 
     def read(self, offset: int, size: int) -> memoryview:
@@ -188,18 +212,7 @@ class MappedFile:
 
     def reopened(self) -> int | None:
         """Return a new descriptor of the file, which a mapping does not keep; None if the file has gone."""
-        if self._map is None:
-            return None
-        try:
-            descriptor = os.open(self._path, _OPEN_FLAGS)
-        except OSError:
-            return None
-        with suppress(OSError):
-            status = os.fstat(descriptor)
-            if (status.st_dev, status.st_ino) == self._identity:
-                return descriptor
-        os.close(descriptor)
-        return None
+        return reopen(self._map)
 
     def prefetch(self, offset: int, size: int) -> None:
         """Have the system read these bytes ahead, if it supports that."""

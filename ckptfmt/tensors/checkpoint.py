@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from ckptfmt import integrity, tensors
@@ -11,6 +11,7 @@ from ckptfmt import object_graph as objects
 from ckptfmt.arrays.array import Array
 from ckptfmt.cached_property import cached_property
 from ckptfmt.checkpoint.bulk import LARGE, read_tensors
+from ckptfmt.checkpoint.bundle import Bundle
 from ckptfmt.checkpoint.checks import Checks
 from ckptfmt.checkpoint.columns import Entries
 from ckptfmt.checkpoint.entry import Entry
@@ -248,6 +249,20 @@ class Checkpoint(Tensors):
         if verified and self._checks.enabled and not tensor.is_verified(selection):
             return self[name][within(region, whole(tensor.entry.shape))]
         return tensor.read(selection)
+
+    def _regions(self, name: str) -> Callable[[Region], Array]:
+        entry, store = self.entries[name], self._store
+        if isinstance(store, Bundle) and self._checks.is_due(name):
+            # Not with each region: a checksum covers a whole piece, and of a file that is not mapped the
+            # piece would be read each time.
+            for piece in [store.index.find_slice(entry, each) for each in entry.slices] or [entry]:
+                store.locate(piece).check()
+            self._checks.done(name)
+        if not isinstance(store, Bundle) and not entry.slices:
+            array = self[name]  # it is decoded whole, for any part of it
+            return lambda region: array[within(region, whole(entry.shape))]
+        tensor = StoredTensor(self, entry)
+        return lambda region: tensor.read(Selection.of(region))
 
     def _release(self, name: str) -> None:
         entry = self.entries[name]

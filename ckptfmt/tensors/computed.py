@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -96,6 +96,20 @@ class ComputedMapping(DerivedMapping):
 
     def _region(self, name: str, region: Region | None, *, verified: bool) -> Array:
         return self._value(name, self._reading(verified=verified), region)
+
+    def _regions(self, name: str) -> Callable[[Region], Array]:
+        sources: dict[str, Callable[[Region], Array]] = {}
+
+        def fetch(source: str, region: Region | None) -> Array:
+            if region is None:
+                return self._parent._region(source, None, verified=True)
+            if source not in sources:
+                sources[source] = self._parent._regions(source)
+            return sources[source](region)
+
+        # One for all regions: it keeps the operand of a reshape.
+        reading = Reading(fetch, self._parent.entries)
+        return lambda region: self._value(name, reading, region)
 
     def _value(self, name: str, reading: Reading, region: Region | None = None) -> Array:
         """Return a target, or a region of it; an error that knows no file is about this view's checkpoint."""

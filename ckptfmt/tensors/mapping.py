@@ -10,6 +10,7 @@ from __future__ import annotations
 import warnings
 from abc import abstractmethod
 from collections.abc import (
+    Callable,
     Collection,
     ItemsView,
     Iterable,
@@ -98,6 +99,13 @@ class TensorMapping(Mapping[str, Array]):
 
         With ``verified``, checksums are verified even if that takes reading more than the region.
         """
+
+    def _regions(self, name: str) -> Callable[[Region], Array]:
+        """Return a function that reads regions of a tensor, one after the other, until all of it is read.
+
+        Checksums are verified once, in bounded memory, and what several regions need is made once.
+        """
+        return lambda region: self._region(name, region, verified=True)
 
     @abstractmethod
     def _load(

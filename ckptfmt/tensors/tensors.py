@@ -30,7 +30,7 @@ from ckptfmt.errors import GraphError, NameConflictError
 from ckptfmt.notebook.card import Card, Fact
 from ckptfmt.object_graph.keys import OBJECT_GRAPH_KEY
 from ckptfmt.storage.filesystem import Filesystem
-from ckptfmt.tensors import renaming
+from ckptfmt.tensors import dask_arrays, handover, renaming
 from ckptfmt.tensors.aliases import no_match
 from ckptfmt.tensors.cards import tensors_card
 from ckptfmt.tensors.changed_values import CastMapping, UpdatedMapping
@@ -341,6 +341,100 @@ class Tensors(TensorMapping):
         return PlanView(
             self, plan if isinstance(plan, plans.Plan) else plans.Plan.read(plan, backend=backend, fs=fs)
         )
+
+    # --- for other libraries -----------------------------------------------------------------------------
+
+    def to_torch(
+        self,
+        device: Any = None,  # noqa: ANN401  (a device of PyTorch)
+        *,
+        names: Iterable[str] | None = None,
+        copy: bool = False,
+    ) -> dict[str, Any]:
+        """Return tensors of PyTorch by name, bit for bit the same, bfloat16 and float8 too.
+
+        On the CPU nothing is copied that a mapped file has: a tensor views the file, in memory that is
+        private to the result. Writing to the tensor changes neither the file nor arrays read from it, and
+        copies the pages that are written. What is not aligned or was computed is copied once.
+
+        Parameters
+        ----------
+        device
+            Where to put them, as PyTorch takes it: ``"cuda"``. By default they stay on the CPU.
+        names
+            The tensors to hand over; by default all but the object graph.
+        copy
+            Whether each tensor on the CPU gets memory of its own, independent of the file.
+
+        Raises
+        ------
+        MissingDependencyError
+            PyTorch is not installed.
+        ConversionError
+            PyTorch has no such dtype: strings, integers of 4 bits; ``.problems`` lists all such tensors.
+        TensorNotFoundError
+            Some names have no tensor.
+        """
+        return handover.to_torch(self, device, names, copy=copy)
+
+    def to_jax(
+        self,
+        device: Any = None,  # noqa: ANN401  (a device or a sharding of JAX)
+        *,
+        names: Iterable[str] | None = None,
+        copy: bool = False,
+    ) -> dict[str, Any]:
+        """Return arrays of JAX by name, bit for bit the same, of every dtype that JAX has.
+
+        On the CPU an array views the mapped file if it begins at a multiple of 64 there, which JAX wants;
+        otherwise it is copied once. Numbers of 64 bits stay what they are even if ``jax_enable_x64`` is off;
+        JAX's functions then compute with 32 bits of them, and warn.
+
+        Parameters
+        ----------
+        device
+            Where to put them, a device or a sharding; by default JAX's default device.
+        names
+            The tensors to hand over; by default all but the object graph.
+        copy
+            Whether each array on the CPU gets memory of its own, independent of the file.
+
+        Raises
+        ------
+        MissingDependencyError
+            JAX is not installed.
+        ConversionError
+            JAX has no such dtype: strings; ``.problems`` lists all such tensors.
+        TensorNotFoundError
+            Some names have no tensor.
+        """
+        return handover.to_jax(self, device, names, copy=copy)
+
+    def to_dask(self, names: Iterable[str] | None = None, *, chunk_bytes: int = 128 << 20) -> dict[str, Any]:
+        """Return arrays of Dask by name, of which nothing is read until Dask computes something.
+
+        Chunks follow the slices in which a tensor is stored, if these make a grid, and are stretches of it in
+        C order. Any scheduler will do: in other processes, the files are opened again. As with :meth:`slice`,
+        the checksum of a tensor or a slice is verified by a chunk that has all of it. Strings are object
+        arrays of ``bytes``.
+
+        Parameters
+        ----------
+        names
+            The tensors; by default all but the object graph.
+        chunk_bytes
+            Bytes of a chunk, at most: larger slices are cut, the first axis first.
+
+        Raises
+        ------
+        MissingDependencyError
+            Dask is not installed.
+        TensorNotFoundError
+            Some names have no tensor.
+        ValueError
+            Chunks of that size are too many.
+        """
+        return dask_arrays.to_dask(self, names, chunk_bytes)
 
 
 class View(NameMapping, Tensors):

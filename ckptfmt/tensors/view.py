@@ -76,6 +76,9 @@ class NameMapping(DerivedMapping):
     def _region(self, name: str, region: Region | None, *, verified: bool) -> Array:
         return self._parent._region(self._viewed(name), region, verified=verified)
 
+    def _regions(self, name: str) -> Callable[[Region], Array]:
+        return self._parent._regions(self._viewed(name))
+
     def _load(
         self, wanted: Sequence[str] | None, *, threads: int, copy: bool, out: Mapping[str, Array]
     ) -> dict[str, Array]:

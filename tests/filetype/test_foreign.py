@@ -72,6 +72,8 @@ def test_every_verb_says_what_a_file_is(
     path = make(content, tmp_path / name)
     if verb in ("events", "records") and may_be_records(path):
         return
+    if verb == "ls" and (named(what).tensors is not None or name.endswith(".safetensors.index.json")):
+        return  # it lists the tensors
     result = run(verb, path)
     assert result.exit_code in (3, 4)
     (line,) = result.stderr.splitlines()

@@ -275,7 +275,7 @@ SAMPLES = {
     "npz": Sample(
         file("a.npz", b"PK\x03\x04" + bytes(22) + b"\x09\0\0\0arr_0.npy" + bytes(50)),
         named("a NumPy .npz archive"),
-        ("a NumPy .npz archive, not", "numpy.load reads it"),
+        ("a NumPy .npz archive, not", "ckptfmt.open_tensors reads it, and numpy.load"),
     ),
     "zip": Sample(
         file("a.zip", b"PK\x03\x04" + bytes(22) + b"\x09\0\0\0model.pb/" + bytes(50)),

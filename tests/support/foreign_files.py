@@ -295,6 +295,11 @@ FILES: dict[str, dict[str, Content]] = {
         "a.zarr": {".zgroup": '{"zarr_format": 2}', "x/.zarray": "{}"},
         "b.zarr": {"zarr.json": '{"zarr_format": 3, "node_type": "group"}'},
         ".zarray": json.dumps({"chunks": [1], "compressor": None, "dtype": "<f4", "zarr_format": 2}),
+        "w.zarr.zip": zipped("zarr.json", "w/zarr.json", "w/c/0"),
+        "top.zip": zipped("w.zarr/.zgroup", "w.zarr/x/.zarray"),
+    },
+    "a Kerchunk reference file for zarr": {
+        "refs.json": json.dumps({"version": 1, "refs": {".zgroup": '{"zarr_format":2}', "w/0": ["m", 0, 4]}}),
     },
     "a Keras model in HDF5 (.h5)": {"model.h5": with_h5py(keras_model_h5)},
     "weights of a Keras model in HDF5 (.h5)": {

@@ -45,15 +45,49 @@ def assert_same_predictions(
     old: Any, config: str | Mapping[str, Any], *inputs: Any, tolerance: float = 2e-6
 ) -> Any:
     """Translate the configuration of a Keras 2 model; compare what both predict. Return the new model."""
-    new = build(translate(config))
-    new.set_weights(old.get_weights())
+    translation = translate(config)
+    new = build(translation)
+    new.set_weights(changed_weights(old, translation))
     for layer in new._flatten_layers():
         if hasattr(layer, "finalize_state"):
             layer.finalize_state()
-    given = list(inputs) if len(inputs) > 1 else inputs[0]
-    want, got = old.predict(given, verbose=0), new.predict(given, verbose=0)
+    given = [_tensor(each) for each in inputs] if len(inputs) > 1 else _tensor(inputs[0])
+    want, got = old(given, training=False), new(given, training=False)
     assert_same(got, want, tolerance)
     return new
+
+
+def _tensor(array: np.ndarray) -> Any:
+    import tensorflow as tf
+
+    return tf.constant(array)
+
+
+def changed_weights(model: Any, translation: Translation) -> list[np.ndarray]:
+    """Return the weights of a Keras 2 model as they are in Keras 3."""
+    paths: dict[int, str] = {}
+
+    def walk(layer: Any, path: str) -> None:
+        for weight in layer.weights:
+            paths[id(weight)] = path
+        for each in getattr(layer, "layers", []):
+            walk(each, f"{path}/{each.name}" if path else each.name)
+        for attribute in ("layer", "forward_layer", "backward_layer", "cell"):
+            inner = getattr(layer, attribute, None)
+            if hasattr(inner, "weights"):
+                walk(inner, f"{path}/{attribute}")
+        for at, each in enumerate(getattr(layer, "cells", [])):
+            walk(each, f"{path}/cells/{at}")
+
+    walk(model, "")
+    weights = []
+    for variable in model.weights:
+        value, name = variable.numpy(), variable.name.split(":")[0].split("/")[-1]
+        for change in translation.changes:
+            if f"{paths[id(variable)]}/".startswith(f"{change.layer}/"):
+                value = change.apply(name, value)
+        weights.append(value)
+    return weights
 
 
 def assert_same(got: Any, want: Any, tolerance: float) -> None:
@@ -70,6 +104,14 @@ def assert_same(got: Any, want: Any, tolerance: float) -> None:
         assert np.asarray(got).tolist() == np.asarray(want).tolist()
     else:
         np.testing.assert_allclose(np.asarray(got), np.asarray(want), rtol=tolerance, atol=tolerance)
+
+
+def texts(model: Any) -> dict[str, str]:
+    """Return the configuration of a model as Keras 2 writes it into text and into a SavedModel."""
+    from tf_keras.src.saving.legacy.saved_model import json_utils
+
+    described = {"class_name": type(model).__name__, "config": model.get_config()}
+    return {"to_json": model.to_json(), "saved_model": json_utils.Encoder().encode(described)}
 
 
 def forms(model: Any, folder: Any) -> dict[str, Any]:

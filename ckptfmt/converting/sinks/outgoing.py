@@ -8,10 +8,13 @@ from typing import NamedTuple
 
 from ckptfmt.arrays.array import Array
 from ckptfmt.arrays.shape import Shape
+from ckptfmt.checkpoint.bundle import Bundle
 from ckptfmt.checkpoint.entry import Entry
 from ckptfmt.checkpoint.slices import Region, whole
 from ckptfmt.checkpoint.store import Store
-from ckptfmt.dtypes import DType
+from ckptfmt.dtypes import DType, Storage
+from ckptfmt.object_graph.keys import OBJECT_GRAPH_KEY
+from ckptfmt.saving.stretches import entries_by_name
 from ckptfmt.tensors.mapping import TensorMapping
 
 PIECE_BYTES = 16 << 20
@@ -51,22 +54,44 @@ class Outgoing(NamedTuple):
         itemsize = self.dtype.itemsize
         return self.entry.nbytes if itemsize is None else itemsize * math.prod(self.shape)
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether the bytes of ``stored`` are those of its array, little-endian, so that they may be copied.
+
+        Those of bools are not: any byte but 0 counts as true.
+        """
+        store, dtype = self.store, self.dtype
+        if self.stored is None or not isinstance(store, Bundle) or store.index.header.big_endian:
+            return False
+        return dtype.storage is Storage.FIXED and dtype.name != "bool"
+
     def whole(self) -> Array:
         """Return all of it, verified, as a read-only array: a view of a mapped file if possible."""
         return self.tensors[self.name]
 
     def part(self, region: Region) -> Array:
-        """Return a region of it, verified."""
+        """Return a region of it, verified. To read all of it region by region, :meth:`pieces` is quicker."""
         return self.tensors._region(self.name, region, verified=True)
 
-    def pieces(self, limit: int = PIECE_BYTES) -> Iterator[Array]:
-        """Iterate over all of it in C order, in pieces of up to ``limit`` bytes that follow one another."""
-        if self.nbytes <= limit or not self.shape:
-            yield self.whole()
+    def pieces(self, limit: int = PIECE_BYTES, *, skip: int = 0) -> Iterator[Array]:
+        """Iterate over all of it in C order, in pieces of up to ``limit`` bytes that follow one another.
+
+        Pieces that lie within the first ``skip`` bytes are left out. All is verified before the first piece
+        is returned. Memory is that of a piece, except for what has to be decoded or made whole: a tensor of a
+        V1 checkpoint, the operand of a reshape, and strings.
+        """
+        itemsize = self.dtype.itemsize
+        if self.nbytes <= limit or not self.shape or itemsize is None:
+            if not skip or skip < self.nbytes:
+                yield self.whole()
             return
-        itemsize = self.dtype.itemsize or 1
-        for region in _cut(self.shape, max(1, limit // itemsize)):
-            yield self.part(region)
+        read = self.tensors._regions(self.name)
+        offset = 0
+        for region in cut(self.shape, max(1, limit // itemsize)):
+            nbytes = itemsize * math.prod(stop - start for start, stop in region)
+            offset += nbytes
+            if offset > skip:
+                yield read(region)
 
     def release(self) -> None:
         """Let the system forget its bytes: they will not be asked for again."""
@@ -74,29 +99,27 @@ class Outgoing(NamedTuple):
 
 
 def outgoing(tensors: TensorMapping) -> list[Outgoing]:
-    """Return the tensors of a checkpoint, a view or a file as they go into a target."""
-    store, unchanged = tensors._origin(), tensors._unchanged()
-    index = None if store is None else store.index
-
-    def stored(name: str) -> Entry | None:
-        source = unchanged.get(name)
-        return None if index is None or source is None else index.find(source)
-
-    return [
-        Outgoing(entry._replace(name=name), tensors, stored(name), store) for name, entry in _entries(tensors)
-    ]
-
-
-def _entries(tensors: TensorMapping) -> Iterator[tuple[str, Entry]]:
-    yield from tensors.entries.items()
+    """Return the tensors of a checkpoint, a view or a file as they go into a target; no object graph."""
+    store, unchanged, stored = tensors._origin(), tensors._unchanged(), tensors._stored()
+    places = {} if store is None else entries_by_name(store.index, set(filter(None, unchanged.values())))
+    going = []
+    for name, source in unchanged.items():
+        if OBJECT_GRAPH_KEY in (name, stored[name]):
+            continue
+        place = None if source is None else places.get(source)
+        entry = tensors.entries[name] if place is None else place
+        if entry.name != name:
+            entry = entry._replace(name=name)
+        going.append(Outgoing(entry, tensors, place, store))
+    return going
 
 
-def _cut(shape: Shape, limit: int) -> Iterator[Region]:
+def cut(shape: Shape, limit: int) -> Iterator[Region]:
     """Cut a shape into regions of up to ``limit`` elements that are contiguous, in C order."""
     inner = math.prod(shape[1:])
     if inner > limit and shape[1:]:
         for row in range(shape[0]):
-            for rest in _cut(shape[1:], limit):
+            for rest in cut(shape[1:], limit):
                 yield ((row, row + 1), *rest)
         return
     rows = max(1, limit // max(1, inner))

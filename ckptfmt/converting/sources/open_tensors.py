@@ -17,8 +17,17 @@ from ckptfmt.storage.local import filesystem_of
 from ckptfmt.tensors.checkpoint import open_checkpoint
 from ckptfmt.tensors.tensors import Tensors
 
+SHARDS_SUFFIX = ".weights.json"
+"""End of the name of the list of files in which Keras 3 stores the weights of a large model."""
+
 SOURCES = {
+    "hdf5": "ckptfmt.converting.sources.hdf5",
+    "keras": "ckptfmt.converting.sources.keras_archive",
+    "msgpack": "ckptfmt.converting.sources.msgpack",
+    "npz": "ckptfmt.converting.sources.npz",
     "safetensors": "ckptfmt.converting.sources.safetensors",
+    "torch": "ckptfmt.converting.sources.torch",
+    "zarr": "ckptfmt.converting.sources.zarr",
 }
 """The module that reads each format, imported when a file of it is opened."""
 
@@ -62,6 +71,8 @@ def open_tensors(
     given = os.fspath(path)
     if given.endswith(INDEX_SUFFIX):
         return open_file("safetensors", given, files, limits)
+    if given.endswith(SHARDS_SUFFIX):
+        return open_file("keras", given, files, limits)
     kind = filetype.recognise_path(files, given)
     if kind is None or kind.tensors is None:
         return open_checkpoint(given, fs=files, limits=limits)

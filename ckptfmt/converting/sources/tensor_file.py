@@ -14,6 +14,7 @@ from ckptfmt.checkpoint.columns import Entries
 from ckptfmt.checkpoint.entry import Entry
 from ckptfmt.checkpoint.selection import Selection
 from ckptfmt.checkpoint.slices import Region
+from ckptfmt.converting.sources.keras_training import keras_training
 from ckptfmt.converting.sources.source import Source
 from ckptfmt.tensors.mapping import check_name
 from ckptfmt.tensors.scope_variables import training_tensors
@@ -98,8 +99,8 @@ class TensorFile(Tensors):
 
     @cached_property
     def _training(self) -> dict[str, str]:
-        """The tensors that are not the model's variables, going by TensorFlow's names, and what each is."""
-        return training_tensors(self.entries)
+        """The tensors that are not the model's variables, going by their names, and what each is."""
+        return {**training_tensors(self.entries), **keras_training(self.entries)}
 
     def _model_names(self) -> frozenset[str]:
         return frozenset(name for name in self if name not in self._training)

@@ -4,8 +4,9 @@
 
     OutputFile      in a temporary file, synced, then renamed   a file that appears whole or not at all
     GrowingFile     in place                                    a log that others read while it is written
+    PartialFile     beside the target, synced, then renamed     as the first, but kept until it is whole
 
-Both follow the same rules. A symbolic link is written through, so that it stays a link; one that leads
+All follow the same rules. A symbolic link is written through, so that it stays a link; one that leads
 nowhere counts as a file, which is replaced only with ``overwrite``. A replaced file keeps its mode. A device,
 a pipe or an open descriptor is written to and never replaced.
 
@@ -27,6 +28,7 @@ __getattr__ = lazy_names(
         "local_output": "GrowingFile OutputFile write_file",
         "names": "make_directory remove_file",
         "output": "Data NewFile Output OutputStream",
+        "partial": "PartialFile",
         "special": "open_null",
     },
 )

@@ -8,4 +8,5 @@ from ckptfmt.storage.output.output import Data as Data
 from ckptfmt.storage.output.output import NewFile as NewFile
 from ckptfmt.storage.output.output import Output as Output
 from ckptfmt.storage.output.output import OutputStream as OutputStream
+from ckptfmt.storage.output.partial import PartialFile as PartialFile
 from ckptfmt.storage.output.special import open_null as open_null

@@ -71,6 +71,31 @@ class LocalClaim:
         except OSError as error:
             raise not_writable(self._name, error) from error
 
+    def append(self, data: bytes) -> None:
+        """Keep some bytes after those that are kept; raises what :meth:`note` does."""
+        if os.getpid() != self._process:
+            raise NotWritableError(self._name, "this process is a fork of the one that writes it")
+        try:
+            os.lseek(self._descriptor, 0, os.SEEK_END)
+            while data:
+                data = data[os.write(self._descriptor, data) :]
+            os.fsync(self._descriptor)
+        except OSError as error:
+            raise not_writable(self._name, error) from error
+
+    def read(self, limit: int) -> bytes | None:
+        """Return all that is kept, None if it is more than ``limit`` bytes; NotWritableError if refused."""
+        try:
+            if os.fstat(self._descriptor).st_size > limit:
+                return None
+            os.lseek(self._descriptor, 0, os.SEEK_SET)
+            pieces = []
+            while piece := os.read(self._descriptor, 1 << 20):
+                pieces.append(piece)
+            return b"".join(pieces)
+        except OSError as error:
+            raise not_writable(self._name, error) from error
+
     def release(self) -> None:
         """Remove the file, and let others have it."""
         self._remains()

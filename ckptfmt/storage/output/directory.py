@@ -28,7 +28,7 @@ from ckptfmt.storage.foreign_paths import check_is_writable
 from ckptfmt.storage.local import LOCAL, LocalFilesystem
 from ckptfmt.storage.local_file import resolve_path
 from ckptfmt.storage.output.local_output import OutputFile
-from ckptfmt.storage.output.names import copy_mode, sync_directory
+from ckptfmt.storage.output.names import CAN_SYNC_ALL, copy_mode, sync_directory, sync_filesystem
 from ckptfmt.storage.output.output import Output
 from ckptfmt.storage.output.transaction import Transaction
 from ckptfmt.storage.target import not_writable
@@ -57,8 +57,12 @@ class OutputDirectory(Protocol):
         The directory that it is in exists.
         """
 
-    def create(self, name: str) -> Output:
-        """Begin the file of this name; raises what :meth:`Filesystem.create` does."""
+    def create(self, name: str, *, sync: bool = True) -> Output:
+        """Begin the file of this name; raises what :meth:`Filesystem.create` does.
+
+        Without ``sync``, it outlasts a power cut as soon as the directory has its name: for many small files,
+        which the system then writes together.
+        """
 
     def take(self, fs: Filesystem, path: str, name: str, *, link: bool = True) -> None:
         """Take a file of a file system over, unchanged.
@@ -102,12 +106,17 @@ def create_directory(
         The system refuses, or the path leads to a file.
     """
     if isinstance(fs, LocalFilesystem):
-        return _LocalDirectory(fs, path, overwrite=overwrite, check=check)
+        return LocalDirectory(fs, path, overwrite=overwrite, check=check)
     return _PlainDirectory(fs, path, overwrite=overwrite, check=check)
 
 
-class _LocalDirectory(Transaction):
+class LocalDirectory(Transaction):
     """A directory on this machine, filled under a temporary name."""
+
+    _rewrites = False
+    """Whether a file in it may be begun again."""
+    _is_synced = True
+    """Whether all files in it were synced one by one."""
 
     def __init__(self, fs: LocalFilesystem, path: str, *, overwrite: bool, check: Callable[[], None]) -> None:
         self._name = path
@@ -121,13 +130,18 @@ class _LocalDirectory(Transaction):
             parent = os.path.dirname(self._target)
             os.makedirs(parent, exist_ok=True)
             sweep(parent)
-            self._temporary, held = _make_temporary(parent)
+            self._temporary = self._begin(parent)
         except CkptfmtError:
             raise  # a check refuses, or an existing directory is not to be replaced
         except (OSError, ValueError) as error:
             raise not_writable(self._name, error) from error
         self._made = {""}
-        self._remains = weakref.finalize(self, _remove, self._temporary, held, os.getpid())
+
+    def _begin(self, parent: str) -> str:
+        """Make the directory under its temporary name, and return that."""
+        path, held = _make_temporary(parent)
+        self._remains = weakref.finalize(self, _remove, path, held, os.getpid())
+        return path
 
     def _refuse_existing(self) -> None:
         """Raise if something is at the target that must not be replaced."""
@@ -142,16 +156,24 @@ class _LocalDirectory(Transaction):
 
     @property
     def fs(self) -> Filesystem:
+        """The file system of this machine."""
         return LOCAL
 
     def path(self, name: str) -> str:
+        """Return where a file is until the directory is whole."""
         self.make_directory(os.path.dirname(name))
         return os.path.join(self._temporary, name)
 
-    def create(self, name: str) -> OutputFile:
-        return OutputFile(self.path(name), name=os.path.join(self._name, name))
+    def create(self, name: str, *, sync: bool = True) -> OutputFile:
+        """Begin a file."""
+        sync = sync or not CAN_SYNC_ALL
+        self._is_synced = self._is_synced and sync
+        return OutputFile(
+            self.path(name), name=os.path.join(self._name, name), overwrite=self._rewrites, sync=sync
+        )
 
     def make_directory(self, name: str) -> None:
+        """Make a directory in it, unless it exists."""
         if name in self._made:
             return
         try:
@@ -163,6 +185,7 @@ class _LocalDirectory(Transaction):
             name = os.path.dirname(name)
 
     def take(self, fs: Filesystem, path: str, name: str, *, link: bool = True) -> None:
+        """Take a file over, unchanged; see :class:`OutputDirectory`."""
         target = self.path(name)
         if not isinstance(fs, LocalFilesystem):
             _stream(fs, path, self.create(name))
@@ -181,19 +204,30 @@ class _LocalDirectory(Transaction):
     def commit(self) -> None:
         """Give the directory its name."""
         try:
-            for name in self._made:
-                sync_directory(os.path.join(self._temporary, name, os.curdir))
-            self._refuse_existing()
-            if os.path.isdir(self._target):
-                copy_mode(self._target, self._temporary)
-            self._rename()
-            sync_directory(self._target)
+            self._commit()
         except CkptfmtError:
             raise  # a check refuses, or an existing directory is not to be replaced
         except (OSError, ValueError) as error:
             raise not_writable(self._name, error) from error
         finally:
             self.discard()
+
+    def _commit(self) -> None:
+        self._sync()
+        self._refuse_existing()
+        if os.path.isdir(self._target):
+            copy_mode(self._target, self._temporary)
+        self._rename()
+        sync_directory(self._target)
+
+    def _sync(self) -> None:
+        """Sync the files that were not synced, and the names of all."""
+        if not self._is_synced:
+            sync_filesystem(self._temporary)
+            self._is_synced = True
+            return
+        for name in self._made:
+            sync_directory(os.path.join(self._temporary, name, os.curdir))
 
     def _rename(self) -> None:
         if not os.path.isdir(self._target) or not os.listdir(self._target):
@@ -243,8 +277,8 @@ class _PlainDirectory:
     def path(self, name: str) -> str:
         return os.path.join(self._path, name)
 
-    def create(self, name: str) -> Output:
-        return self.fs.create(self.path(name), overwrite=self._overwrite)
+    def create(self, name: str, *, sync: bool = True) -> Output:
+        return self.fs.create(self.path(name), overwrite=self._overwrite, sync=sync)
 
     def make_directory(self, name: str) -> None:
         """Do nothing: a directory exists if a file is in it."""

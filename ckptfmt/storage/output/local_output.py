@@ -29,7 +29,7 @@ _NOTHING_TO_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EROFS}
 """Errors of ``fsync`` on pipes and devices, which keep nothing."""
 
 
-class _LocalOutput(Output):
+class LocalOutput(Output):
     """What both kinds of local files share: a stream, and the first error."""
 
     _file: BinaryIO
@@ -98,13 +98,24 @@ class _LocalOutput(Output):
             if error.errno not in _NOTHING_TO_SYNC:
                 raise
 
+    def disown(self) -> None:
+        """Write nothing more in a forked process: the file and what is still in the buffer are its parent's.
+
+        The descriptor leads to the null device from now on, because the buffer is flushed when this process
+        ends.
+        """
+        self._error = NotWritableError(self.name, "this process is a fork of the one that writes it")
+        null = open_null()
+        os.dup2(null, self._file.fileno(), inheritable=False)
+        os.close(null)
+
     def _close(self) -> None:
         # Closing flushes, which after an error fails again; the descriptor is closed nevertheless.
         with suppress(OSError):
             self._file.close()
 
 
-class OutputFile(_LocalOutput, NewFile):
+class OutputFile(LocalOutput, NewFile):
     """A file that appears under its name when it is whole.
 
     Parameters
@@ -169,7 +180,7 @@ class OutputFile(_LocalOutput, NewFile):
             raise not_writable(self.name, error) from error
         # In case the object is dropped without commit() or discard().
         self._remains = weakref.finalize(self, remove_temporary, temporary, held, os.getpid())
-        _unfinished.add(self)
+        unfinished.add(self)
 
     def finish(self) -> None:
         """Sync what was written and close the file, which still has its temporary name."""
@@ -231,35 +242,29 @@ class OutputFile(_LocalOutput, NewFile):
             self._remains()
             self._temporary = None
 
-    def _disown(self) -> None:
-        """Write nothing more in a forked process: the file and what is still in the buffer are its parent's.
-
-        The descriptor leads to the null device from now on, because the buffer is flushed when this process
-        ends.
-        """
+    def disown(self) -> None:
+        """Write nothing more in a forked process: the file is its parent's."""
         if self._temporary is None or self._file.closed:
             return
-        self._error = NotWritableError(self.name, "this process is a fork of the one that writes it")
-        null = open_null()
-        os.dup2(null, self._file.fileno(), inheritable=False)
-        os.close(null)
+        super().disown()
         self._remains()  # which only ends the lock here
 
 
-_unfinished: weakref.WeakSet[OutputFile] = weakref.WeakSet()
+unfinished: weakref.WeakSet[LocalOutput] = weakref.WeakSet()
+"""The files that this process is writing beside their targets."""
 
 
 def _disown_all() -> None:
-    for file in list(_unfinished):
+    for file in list(unfinished):
         with suppress(OSError):
-            file._disown()
+            file.disown()
 
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_disown_all)
 
 
-class GrowingFile(_LocalOutput):
+class GrowingFile(LocalOutput):
     """A file written in place, which others may read meanwhile; what was written stays, however it ends.
 
     Parameters

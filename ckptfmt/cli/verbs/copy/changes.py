@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import click
 
-from ckptfmt import Checkpoint, Plan, Tensors, errors
+from ckptfmt import Plan, Tensors, errors
 from ckptfmt.cli.completion import complete_plans_and_files
 from ckptfmt.cli.options import given_limits
 from ckptfmt.cli.selection import Selection, selection_options
@@ -50,9 +50,9 @@ class Changes(NamedTuple):
         """Whether everything is copied as it is."""
         return self.selection.is_all and not any(self[1:])
 
-    def of(self, checkpoint: Checkpoint) -> Tensors:
-        """Return the tensors of a checkpoint as they are to be copied."""
-        view = self.selection.of(checkpoint)
+    def of(self, tensors: Tensors, *, rename: Callable[[Tensors], Tensors] = lambda view: view) -> Tensors:
+        """Return tensors as they are to be written; ``rename`` gives them names before the other changes."""
+        view = rename(self.selection.of(tensors))
         if self.model_only:
             view = view.model_variables()
         if self.select or self.exclude:
@@ -79,7 +79,7 @@ class Changes(NamedTuple):
         return view.renamed(new_name)
 
 
-def has_averages(checkpoint: Checkpoint) -> bool:
+def has_averages(checkpoint: Tensors) -> bool:
     """Return whether ``--ema`` finds any."""
     view: Tensors = checkpoint if checkpoint.object_graph is None else checkpoint.by_full_name()
     return len(view.ema()) < len(view)  # the averages leave the listing
@@ -99,7 +99,7 @@ def changes_options(command: Callable[..., int]) -> Callable[..., int]:
     """Add the options to a command, which gets them as ``changes``."""
 
     @click.option(
-        "--select", multiple=True, metavar="PATTERN", help="Copy only tensors that match; repeatable."
+        "--select", multiple=True, metavar="PATTERN", help="Take only tensors that match; repeatable."
     )
     @click.option(
         "--exclude", multiple=True, metavar="PATTERN", help="Leave out tensors that match; repeatable."
@@ -112,7 +112,7 @@ def changes_options(command: Callable[..., int]) -> Callable[..., int]:
         multiple=True,
         metavar="OLD=NEW",
         callback=_parse_renamings,
-        help="Rename a tensor, or a scope with all below it; repeatable.",
+        help="Rename a tensor or a scope; repeatable.",
     )
     @click.option(
         "--plan",

@@ -8,7 +8,7 @@ from contextlib import closing, suppress
 from math import prod
 from typing import Any
 
-from ckptfmt import Checkpoint, errors
+from ckptfmt import Checkpoint, Tensors, errors
 from ckptfmt.cli.failures import message_of
 from ckptfmt.filenames import V1_PATTERN_SUFFIX, meta_path
 from ckptfmt.object_graph.keys import OBJECT_GRAPH_KEY
@@ -75,6 +75,22 @@ def describe_checkpoint(checkpoint: Checkpoint) -> dict[str, Any]:
         "missing": missing,
         "complete": problem is None and state in (SIZES_FIT, ""),
         "integrity": "; ".join(filter(None, (verified, state, "tensors not checked"))),
+    }
+
+
+def describe_tensors(tensors: Tensors) -> dict[str, Any]:
+    """Return the facts of a file of another program, which says nothing of optimizers and data files."""
+    counted: Counter[str] = Counter()
+    dtypes: Counter[str] = Counter()
+    for entry in tensors.entries.values():
+        numbers = prod(entry.shape) if entry.dtype.itemsize is not None else 0
+        counted.update({"tensors": 1, "parameters": numbers, "bytes": entry.nbytes})
+        dtypes[entry.dtype.name] += 1
+    return {
+        "prefix": tensors.prefix,
+        "format": tensors.format,
+        "all": {what: counted[what] for what in ("tensors", "parameters", "bytes")},
+        "dtypes": dict(dtypes.most_common()),
     }
 
 

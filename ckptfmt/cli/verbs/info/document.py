@@ -11,7 +11,7 @@ from typing import Any
 import ckptfmt
 from ckptfmt import Checkpoint, SavedModel, errors
 from ckptfmt.cli.render.text import count_text, escape
-from ckptfmt.cli.verbs.info.checkpoint_facts import describe_checkpoint, kind_of
+from ckptfmt.cli.verbs.info.checkpoint_facts import describe_checkpoint, describe_tensors, kind_of
 from ckptfmt.cli.verbs.info.folder import (
     CHECKPOINT,
     EVENTS,
@@ -21,6 +21,7 @@ from ckptfmt.cli.verbs.info.folder import (
     beside,
     contents,
 )
+from ckptfmt.converting.sources.safetensors_index import INDEX_SUFFIX
 from ckptfmt.filenames import STATE_FILE
 from ckptfmt.filetype.kind import Holds
 from ckptfmt.filetype.paths import recognise_path
@@ -61,6 +62,10 @@ def describe_path(path: str, limits: Limits) -> dict[str, Any]:
         return _describe_graph(path, limits)
     if holds is Holds.RECORDS or (kind is None and _SHARDED.search(path)):
         return _describe_records(path, limits)
+    if kind is not None and kind.tensors is not None:
+        return _describe_tensors(path, kind.what, limits)
+    if path.endswith(INDEX_SUFFIX):
+        return _describe_tensors(path, "an index of safetensors files", limits)
     # Everything else leads to a checkpoint, a .meta file too, or the error says what it is instead.
     try:
         checkpoint = ckptfmt.open(path, limits=limits)
@@ -150,6 +155,19 @@ def _describe_folder(path: str, limits: Limits) -> dict[str, Any] | None:
 def _is_directly_in(place: str, directory: str) -> bool:
     """Whether a place is a checkpoint in a directory, and not a directory below it that has some."""
     return os.path.dirname(place) == directory.rstrip(os.sep) and LOCAL.path_type(place) != "directory"
+
+
+def _describe_tensors(path: str, kind: str, limits: Limits) -> dict[str, Any]:
+    """Return the document of a file of another program."""
+    with ckptfmt.open_tensors(path, limits=limits) as tensors:
+        first = next((name for name in tensors if name.isprintable() and not name.startswith("-")), None)
+        commands = [_command("ls", path), *([] if first is None else [_command("show", path, first)])]
+        return {
+            "path": path,
+            "kind": kind.removeprefix("an ").removeprefix("a "),
+            **describe_tensors(tensors),
+            "next": [*commands, _command("convert", path, "model.ckpt")],
+        }
 
 
 # --- everything else ---------------------------------------------------------------------------------------

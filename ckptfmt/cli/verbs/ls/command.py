@@ -6,13 +6,12 @@ from collections.abc import Callable, Container, Iterable
 
 import click
 
-import ckptfmt
-from ckptfmt import Checkpoint
+from ckptfmt import Checkpoint, Tensors
 from ckptfmt.cli.completion import complete_dtypes, complete_files, complete_names_and_files
 from ckptfmt.cli.failures import FAILURES, Problems, code_of, describe, message_of
+from ckptfmt.cli.opening import open_listed
 from ckptfmt.cli.options import (
     dtype_globs,
-    given_limits,
     json_option,
     limits_option,
     size_value,
@@ -25,7 +24,7 @@ from ckptfmt.cli.render.text import escape, shape_text, size_text
 from ckptfmt.cli.selection import Selection, selection_options
 from ckptfmt.cli.several import all_option, expanded, split_paths
 from ckptfmt.cli.verb import Verb
-from ckptfmt.cli.verbs.ls.rows import BadRow, TensorRow, Totals, arranged, find_rows
+from ckptfmt.cli.verbs.ls.rows import BadRow, TensorRow, Totals, arranged, find_rows, name_key
 
 TIMES = "\N{MULTIPLICATION SIGN}"
 
@@ -112,6 +111,8 @@ def command(
 ) -> int:
     """List the tensors of the checkpoint at PATH, with totals.
 
+    PATH may also be a file of another program with tensors, such as model.safetensors.
+
     PATTERN is a glob over names, in which * also matches slashes; quote it, so that the shell leaves it
     alone.
 
@@ -140,14 +141,16 @@ def command(
     documents: list[dict[str, object]] = []
     for path in found:
         try:
-            with ckptfmt.open(path, limits=given_limits()) as checkpoint:
+            with open_listed(path) as checkpoint:
                 view = selection.of(checkpoint)
                 totals = Totals(len(checkpoint))
                 rows = totals.count(find_rows(checkpoint, view, patterns, dtypes, min_size or 0))
                 # Without any of these, rows are in the right order and are written as they come: there may be
                 # a million of them.
-                if as_json or on_terminal() or sort != "name" or reverse or collapsed:
-                    rows = iter(arranged(list(rows), collapsed=collapsed, sort=sort, reverse=reverse))
+                is_foreign = not isinstance(checkpoint, Checkpoint)  # whose names are in any order
+                if as_json or on_terminal() or sort != "name" or reverse or collapsed or is_foreign:
+                    listed = sorted(rows, key=name_key) if is_foreign else list(rows)
+                    rows = iter(arranged(listed, collapsed=collapsed, sort=sort, reverse=reverse))
                 if as_json:
                     documents.append(_document(checkpoint, rows, totals, collapsed=collapsed))
                 else:
@@ -168,7 +171,7 @@ def command(
 
 
 def _document(
-    checkpoint: Checkpoint, rows: Iterable[TensorRow | BadRow], totals: Totals, *, collapsed: bool
+    checkpoint: Tensors, rows: Iterable[TensorRow | BadRow], totals: Totals, *, collapsed: bool
 ) -> dict[str, object]:
     return {
         "prefix": checkpoint.prefix,

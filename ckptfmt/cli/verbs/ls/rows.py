@@ -10,7 +10,7 @@ from itertools import chain
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-from ckptfmt import Checkpoint, Entry, Tensors, errors
+from ckptfmt import Entry, Tensors, errors
 from ckptfmt.cli.collapse import collapse
 from ckptfmt.cli.failures import describe
 from ckptfmt.cli.render.text import count_text, escape, size_text
@@ -115,7 +115,7 @@ class Totals:
 
 
 def find_rows(
-    checkpoint: Checkpoint, view: Tensors, patterns: Sequence[str], dtypes: Sequence[str], min_size: int
+    checkpoint: Tensors, view: Tensors, patterns: Sequence[str], dtypes: Sequence[str], min_size: int
 ) -> Iterator[TensorRow | BadRow]:
     """Iterate over the tensors of a view that pass all filters, in the checkpoint's order.
 
@@ -133,7 +133,7 @@ def find_rows(
             yield TensorRow(name, entry, entry.nbytes)
 
 
-def _matching(checkpoint: Checkpoint, view: Tensors, patterns: Sequence[str]) -> list[str]:
+def _matching(checkpoint: Tensors, view: Tensors, patterns: Sequence[str]) -> list[str]:
     """Return the names that match a pattern as they are, as a listing shows them, or as other verbs do.
 
     A terminal shows them without the end of variables' keys, and every listing with escapes. Full names and
@@ -195,7 +195,7 @@ def arranged(
         return [*sorted(good, key=_SORT_KEYS[sort], reverse=reverse), *bad]
     by_name: list[TensorRow | BadRow] = [*good, *bad]
     if bad:  # without them all rows are in order already
-        by_name.sort(key=_name_key)
+        by_name.sort(key=name_key)
     return by_name[::-1] if reverse else by_name
 
 
@@ -209,7 +209,7 @@ def _collapsed(rows: Sequence[TensorRow]) -> list[TensorRow]:
     return collapsed
 
 
-def _name_key(row: TensorRow | BadRow) -> bytes:
+def name_key(row: TensorRow | BadRow) -> bytes:
     """Return what the file sorts a name by: its bytes."""
     name = row.names[0] if isinstance(row, TensorRow) and row.names else row.name
     return name.encode("utf-8", "surrogateescape")

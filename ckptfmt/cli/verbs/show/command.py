@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import click
 
-import ckptfmt
-from ckptfmt import Checkpoint, Tensors, errors
+from ckptfmt import Tensors, errors
 from ckptfmt.cli.completion import complete_names
 from ckptfmt.cli.failures import ExitCode, code_of, message_of
-from ckptfmt.cli.options import given_limits, json_option, limits_option, path_argument
+from ckptfmt.cli.opening import open_listed
+from ckptfmt.cli.options import json_option, limits_option, path_argument
 from ckptfmt.cli.render.output import complain, write, write_json, write_json_list
 from ckptfmt.cli.render.terminal import on_screen
 from ckptfmt.cli.render.text import escape
@@ -147,7 +147,7 @@ def command(
     options = PrintOptions(**printing)
     if with_values:
         options = replace(options, threshold=None, characters=None)
-    with ckptfmt.open(path, verify=not no_verify, limits=given_limits()) as checkpoint:
+    with open_listed(path, verify=not no_verify) as checkpoint:
         typed = TypedNames(checkpoint, path)
         chosen = _chosen(typed, selection.of(checkpoint), tensors)
         shown = _Shown(checkpoint, index, with_values=with_values is not False, with_statistics=not no_stats)
@@ -168,7 +168,7 @@ class _Shown:
     """Reads tensors to show, and counts what goes wrong."""
 
     def __init__(
-        self, checkpoint: Checkpoint, index: Index | None, *, with_values: bool, with_statistics: bool
+        self, checkpoint: Tensors, index: Index | None, *, with_values: bool, with_statistics: bool
     ) -> None:
         self.checkpoint = checkpoint
         self.code = ExitCode.FINE

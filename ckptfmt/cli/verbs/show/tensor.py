@@ -8,7 +8,7 @@ from typing import Any
 import click
 import numpy as np
 
-from ckptfmt import Checkpoint, Entry, errors
+from ckptfmt import Checkpoint, Entry, Tensors, errors
 from ckptfmt.cli.failures import FAILURES, describe
 from ckptfmt.cli.render.text import aligned, escape, shape_text, size_text
 from ckptfmt.cli.render.values import PrintOptions, number_json, values_json, values_text
@@ -103,35 +103,32 @@ class ShownTensor:
 
 
 def read_tensor(
-    checkpoint: Checkpoint, entry: Entry, index: Index | None, *, with_values: bool, with_statistics: bool
+    tensors: Tensors, entry: Entry, index: Index | None, *, with_values: bool, with_statistics: bool
 ) -> ShownTensor:
     """Read a tensor, or part of it; if that fails, ``problem`` says why."""
-    shown = ShownTensor(
-        checkpoint.prefix,
-        checkpoint.format,
-        checkpoint.num_shards,
-        entry,
-        None if entry.shard is None else checkpoint.shard_path(entry.shard),
-        index,
-    )
+    shards, file = 1, None
+    if isinstance(tensors, Checkpoint):
+        shards = tensors.num_shards
+        file = None if entry.shard is None else tensors.shard_path(entry.shard)
+    shown = ShownTensor(tensors.prefix, tensors.format, shards, entry, file, index)
     if not with_values:
         return shown
     try:
         # Both may fail and leave the rest to be shown: statistics of a large tensor may run out of memory.
-        array = _read(checkpoint, entry, index)
+        array = _read(tensors, entry, index)
         numbers = statistics(array) if with_statistics else None
     except FAILURES as error:
         is_wrong = isinstance(error, errors.ChecksumError)
         return replace(shown, problem=error, checksum=WRONG if is_wrong else NOT_CHECKED)
-    is_verified = checkpoint.slice(entry.name).is_verified(... if index is None else index)
+    is_verified = tensors.slice(entry.name).is_verified(... if index is None else index)
     return replace(shown, array=array, statistics=numbers, checksum=VERIFIED if is_verified else NOT_CHECKED)
 
 
-def _read(checkpoint: Checkpoint, entry: Entry, index: Index | None) -> np.ndarray[Any, Any]:
+def _read(tensors: Tensors, entry: Entry, index: Index | None) -> np.ndarray[Any, Any]:
     if index is None:
-        return checkpoint[entry.name]
+        return tensors[entry.name]
     try:
-        return checkpoint.slice(entry.name)[index]
+        return tensors.slice(entry.name)[index]
     except IndexError as error:
         raise click.BadParameter(escape(str(error)), param_hint="'--slice'") from None
 

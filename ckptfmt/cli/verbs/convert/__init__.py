@@ -1,0 +1,1 @@
+"""``ckptfmt convert``: tensors written for another program, or those of another program for TensorFlow."""

@@ -1,0 +1,168 @@
+"""Conversions that are ready to be carried out: everything is known, and nothing has been written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from ckptfmt import plans
+from ckptfmt.converting.conversion import Conversion
+from ckptfmt.converting.given import Given
+from ckptfmt.converting.identity import conversion_key, source_digest, source_identity
+from ckptfmt.converting.sinks.outgoing import Outgoing, outgoing
+from ckptfmt.converting.sinks.sink import Sink
+from ckptfmt.converting.sinks.writing import Writing
+from ckptfmt.converting.sources.open_tensors import open_tensors
+from ckptfmt.converting.targets import load_sink, target_format, target_path
+from ckptfmt.converting.values_source import ValuesSource
+from ckptfmt.converting.verifying import check_written
+from ckptfmt.errors import ConversionError, NameConflictError
+from ckptfmt.integrity import Progress
+from ckptfmt.storage.filesystem import Filesystem
+from ckptfmt.storage.local import writing_filesystem
+from ckptfmt.tensors.mapping import TensorMapping
+from ckptfmt.tensors.tensors import Tensors
+
+FORM = 1
+"""Raised when a later version writes other bytes for the same tensors, so as not to go on with old ones."""
+
+_MOST_PLAN = 64 << 10
+"""Characters of the longest plan that a target keeps: metadata is read whole by whoever opens the file."""
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What becomes of each source."""
+
+    apply: Callable[[Tensors], Tensors]
+    """Makes the view that is written."""
+    plan: plans.Plan | None = None
+    """The plan in it, for the metadata of the target."""
+    recipe: object = None
+    """What tells these changes from others, as JSON."""
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Where a conversion writes, and how; see :func:`ckptfmt.convert`."""
+
+    path: str
+    to: str | None = None
+    max_shard_bytes: int | None = None
+    compression: str | None = None
+    overwrite: bool = False
+    resume: bool = False
+    sync: bool = True
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """A conversion that is ready."""
+
+    sink: Sink
+    tensors: Sequence[Outgoing]
+    """What is written, in the order of the sources."""
+    writing: Writing
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all values."""
+        return sum(each.nbytes for each in self.tensors)
+
+    def carry_out(
+        self, *, verify: bool = False, progress: Progress | None = None, verifying: Progress | None = None
+    ) -> Conversion:
+        """Write the target, and compare it with the source if ``verify``; raises what ``convert`` raises."""
+        if verify and not getattr(self.sink, "reads_back", True):
+            raise ValueError(f"verify: {self.sink.format} keeps no dtypes, so it cannot be read back")
+        writing = replace(self.writing, advance=_advance(self.nbytes, progress))
+        if directory := os.path.dirname(writing.path.rstrip("/" + os.sep)):
+            writing.fs.make_directory(directory)
+        try:
+            files = self.sink.write(self.tensors, writing)
+        except BaseException:
+            writing.abandon()
+            raise
+        writing.settle()
+        if verify:
+            with open_tensors(files[0], fs=self.writing.fs) as written:
+                check_written(self.tensors, written, files[0], verifying)
+        names = tuple(each.name for each in self.tensors)
+        return Conversion(
+            tuple(files), self.sink.format, names, self.nbytes, verify, tuple(self.writing.remarks)
+        )
+
+
+def prepare(given: Given, changes: Changes, target: Destination, fs: Filesystem | None) -> Preparation:
+    """Decide everything about a conversion; raises what ``convert`` raises before anything is written."""
+    files = writing_filesystem(fs)
+    sources = given.sources
+    sink = given.sink or load_sink(target_format(target.path, target.to))
+    path = target_path(files, target.path, sink.format)
+    views = [changes.apply(each) for each in sources]
+    going = [each for view in views for each in outgoing(view)]
+    origin = ", ".join(view.prefix for view in views)
+    _check_names(going)
+    problems = {each.name: what for each in going if (what := sink.problem(each)) is not None}
+    if problems:
+        raise ConversionError(sink.format, problems, file=origin)
+    digests = [digest for each in sources if (digest := source_digest(each)) is not None]
+    paths = [view.prefix for view in views if view.prefix != ValuesSource.path]
+    metadata = {
+        "source": ", ".join(paths),
+        "source_digest": ", ".join(digests),
+        "plan": _plan_text(changes.plan),
+    }
+    writing = Writing(
+        files,
+        path,
+        target.overwrite,
+        target.max_shard_bytes,
+        target.compression,
+        {key: text for key, text in metadata.items() if text},
+    )
+    writing.sync = target.sync
+    writing.remarks += given.remarks
+    if target.resume:
+        if not sink.resumes:
+            writing.remarks.append(f"{sink.format} cannot be resumed: it is written from its beginning")
+        else:
+            identities = [source_identity(each, files) for each in sources]
+            if None in identities:
+                writing.remarks.append("arrays in memory cannot be recognised later: nothing is kept")
+            else:
+                how = [FORM, sink.format, os.path.basename(path), writing.metadata]
+                options = [target.max_shard_bytes, target.compression, changes.recipe]
+                writing.key = conversion_key(identities, [how, options], going)
+    return Preparation(sink, going, writing)
+
+
+def _check_names(tensors: Iterable[Outgoing]) -> None:
+    """Raise NameConflictError if several sources have tensors of one name."""
+    owners: dict[str, TensorMapping] = {}
+    twice: dict[str, list[str]] = {}
+    for each in tensors:
+        owner = owners.setdefault(each.name, each.tensors)
+        if owner is not each.tensors:
+            twice.setdefault(each.name, [owner.prefix]).append(each.tensors.prefix)
+    if twice:
+        raise NameConflictError("tensors of one name in several sources", names=twice)
+
+
+def _plan_text(plan: plans.Plan | None) -> str:
+    text = "" if plan is None else plan.to_toml()
+    return text if len(text) <= _MOST_PLAN else ""
+
+
+def _advance(total: int, progress: Progress | None) -> Callable[[int], None]:
+    """Return what sinks call with the bytes that they have written, which tells the caller the sum."""
+    done = 0
+
+    def advance(nbytes: int) -> None:
+        nonlocal done
+        done += nbytes
+        if progress is not None:
+            progress(done, total)
+
+    return advance

@@ -1,0 +1,56 @@
+"""A checkpoint of TensorFlow, written from any source: what :func:`ckptfmt.save` writes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ckptfmt.checkpoint.entry import new_keys
+from ckptfmt.converting.sinks.outgoing import Outgoing
+from ckptfmt.converting.sinks.writing import Writing
+from ckptfmt.dtypes import Storage
+from ckptfmt.filenames import INDEX_SUFFIX
+from ckptfmt.saving.save import save
+from ckptfmt.tensors.mapping import TensorMapping
+
+
+class CheckpointSink:
+    """Writes V2 checkpoints; a :class:`~ckptfmt.converting.sinks.sink.Sink`."""
+
+    format = "checkpoint"
+    resumes = False
+
+    def problem(self, tensor: Outgoing) -> str | None:
+        """Return why the format cannot hold a tensor."""
+        if tensor.dtype.storage is Storage.NONE:
+            return f"no dtype {tensor.dtype.name}"
+        try:
+            new_keys([tensor.name])
+        except ValueError as error:
+            return str(error)
+        return None
+
+    def write(self, tensors: Sequence[Outgoing], writing: Writing) -> list[str]:
+        """Write a checkpoint; the objects of checkpoints are kept, changed to fit."""
+        views: list[TensorMapping] = []
+        for each in tensors:
+            if not any(each.tensors is view for view in views[-1:]):
+                views.append(each.tensors)
+        if writing.compression is not None:
+            raise ValueError("compression: a checkpoint of TensorFlow has none")
+        written = 0
+
+        def advance(done: int, _: int) -> None:
+            nonlocal written
+            writing.advance(done - written)
+            written = done
+
+        prefix = save(
+            writing.path.removesuffix(INDEX_SUFFIX),
+            views,
+            overwrite=writing.overwrite,
+            max_shard_bytes=writing.max_shard_bytes,
+            progress=advance,
+            sync=writing.sync,
+            fs=writing.fs,
+        )
+        return [prefix + INDEX_SUFFIX]

@@ -1,0 +1,114 @@
+"""``.weights.h5`` files of Keras 3: HDF5 with the variables of each layer in a group ``vars``.
+
+::
+
+    layers/dense/vars        attribute "name": what the user calls the layer
+    layers/dense/vars/0      a variable, by its number
+
+Keras reads variables by their paths and goes by nothing else.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from ckptfmt.arrays.raw import encode_pieces
+from ckptfmt.converting.sinks.hdf5_outline import Outline, reserve
+from ckptfmt.converting.sinks.outgoing import Outgoing
+from ckptfmt.converting.sinks.writing import Writing
+from ckptfmt.converting.sources.hdf5_library import h5py
+from ckptfmt.dtypes import Storage
+from ckptfmt.errors import ConversionError
+
+_PATH = re.compile(r"(?:(?!\.{1,2}/)[^/\0]+/)*vars/(?!\.{1,2}\Z)[^/\0]+")
+"""Where Keras stores a variable."""
+
+_NOT_IN_HDF5 = ("bfloat16",)
+"""Dtypes that Keras stores as two bytes each, with an attribute that names them."""
+
+_KINDS = "biufc"
+
+
+class KerasWeightsSink:
+    """Writes ``.weights.h5`` files; a :class:`~ckptfmt.converting.sinks.sink.Sink`."""
+
+    format = "keras-weights"
+    resumes = False
+
+    def __init__(self, names: Mapping[str, str] | None = None) -> None:
+        """Take the name of each layer by its path; empty for the model."""
+        self._names = {} if names is None else names
+
+    def problem(self, tensor: Outgoing) -> str | None:
+        """Return why the format cannot hold a tensor."""
+        if not _PATH.fullmatch(tensor.name):
+            return "no place for names other than those of Keras 3, such as layers/dense/vars/0"
+        is_held = tensor.dtype.name in _NOT_IN_HDF5 or (
+            tensor.dtype.storage is Storage.FIXED
+            and tensor.dtype.numpy.isbuiltin == 1
+            and tensor.dtype.numpy.kind in _KINDS
+        )
+        return None if is_held else f"no dtype {tensor.dtype.name}"
+
+    def write(self, tensors: Sequence[Outgoing], writing: Writing) -> list[str]:
+        """Write the file."""
+        weights = WeightsFile(tensors, self._names)
+        with writing.create() as output:
+            for piece in weights.pieces(writing.advance):
+                output.write(piece)
+        return [writing.path]
+
+
+class WeightsFile:
+    """A ``.weights.h5`` file whose places are known: its bytes from the beginning to the end."""
+
+    def __init__(self, tensors: Sequence[Outgoing], names: Mapping[str, str]) -> None:
+        """Lay the file out; ConversionError if a tensor is in the place of a group."""
+        self._outline = Outline()
+        self._places: list[tuple[int, Outgoing]] = []
+        _check_groups(tensors)
+        # The oldest form that holds everything, as Keras itself writes it.
+        with h5py.File(self._outline, "w") as file:
+            for path, name in names.items():
+                file.create_group(f"{path}/vars" if path else "vars").attrs["name"] = name
+            for tensor in tensors:
+                folder, _, key = tensor.name.rpartition("/")
+                group = file.require_group(folder)
+                offset = reserve(group, key, tensor)
+                if tensor.dtype.name in _NOT_IN_HDF5:
+                    group[key].attrs["dtype"] = tensor.dtype.name
+                if offset is not None:
+                    self._places.append((offset, tensor))
+        self._places.sort(key=lambda each: each[0])
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file."""
+        return self._outline.size
+
+    def pieces(self, advance: Callable[[int], None]) -> Iterator[Any]:
+        """Iterate over the bytes of the file; ``advance`` is told of the bytes of tensors."""
+        position = 0
+        for offset, tensor in self._places:
+            yield from self._outline.between(position, offset)
+            for piece in tensor.pieces():
+                yield from encode_pieces(piece, tensor.dtype)
+                advance(piece.nbytes)
+            tensor.release()
+            position = offset + tensor.nbytes
+        yield from self._outline.between(position, self.size)
+
+
+def _check_groups(tensors: Sequence[Outgoing]) -> None:
+    """Raise ConversionError if the path of a tensor is that of a group."""
+    groups = set()
+    for tensor in tensors:
+        end = tensor.name.rfind("/")
+        while end > 0 and tensor.name[:end] not in groups:
+            groups.add(tensor.name[:end])
+            end = tensor.name.rfind("/", 0, end)
+    problems = {each.name: "other tensors below its path" for each in tensors if each.name in groups}
+    if problems:
+        raise ConversionError(KerasWeightsSink.format, problems)

@@ -1,0 +1,146 @@
+"""Files of ``flax.serialization``, written: nested maps in MessagePack, whose leaves are arrays.
+
+A name is split at its slashes: ``params/Dense_0/kernel`` is in the map ``Dense_0`` of the map ``params``. An
+array is an extension with its shape, the name of its dtype, and its bytes; one of more than 1 GiB is a map of
+several. All lengths are known beforehand, so that everything is streamed, which ``msgpack`` cannot do.
+
+Source: https://github.com/msgpack/msgpack/blob/master/spec.md, ``flax/serialization.py``.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from ckptfmt.arrays.raw import encode_pieces
+from ckptfmt.converting.sinks.outgoing import Outgoing
+from ckptfmt.converting.sinks.writing import Writing
+from ckptfmt.converting.sources.msgpack import CHUNKED
+from ckptfmt.converting.sources.msgpack_reader import ARRAY
+from ckptfmt.dtypes import DType
+from ckptfmt.storage.output import Data
+from ckptfmt.tensors.nesting import nest
+
+MAX_CHUNK = 1 << 30
+"""Bytes of the largest array that is not cut up: ``flax.serialization.MAX_CHUNK_SIZE``."""
+
+_DTYPES = frozenset(
+    (
+        *("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
+        *("float16", "bfloat16", "float32", "float64", "complex64", "complex128"),
+        *("float8_e5m2", "float8_e4m3fn", "float8_e4m3fnuz", "float8_e4m3b11fnuz", "float8_e5m2fnuz"),
+    )
+)
+"""Names of the dtypes that flax restores as what they are."""
+
+
+class MsgpackSink:
+    """Writes files of flax; a :class:`~ckptfmt.converting.sinks.sink.Sink`."""
+
+    format = "msgpack"
+    resumes = True
+
+    def problem(self, tensor: Outgoing) -> str | None:
+        """Return why the format cannot hold a tensor."""
+        if tensor.dtype.name not in _DTYPES:
+            return f"no dtype {tensor.dtype.name}"
+        if CHUNKED in tensor.name.split("/"):
+            return f"no name with {CHUNKED}"
+        try:
+            tensor.name.encode()
+        except UnicodeEncodeError:
+            return "no name that is not Unicode"
+        return None
+
+    def write(self, tensors: Sequence[Outgoing], writing: Writing) -> list[str]:
+        """Write one file."""
+        if writing.compression not in (None, "none"):
+            raise ValueError(f"compression: got {writing.compression!r}, but the format has none")
+        tree = nest(((tensor.name, tensor) for tensor in tensors), file=writing.path)  # type: ignore[misc]
+        with writing.create() as output:
+            done = len(writing.noted(output))
+            if not tensors:
+                output.write(_map(0))
+            for number, (before, tensor) in enumerate(_leaves(tree, b"")):
+                if number < done:
+                    continue
+                output.write(before)
+                output.write_all(_array(tensor, writing))
+                writing.note(output, None)
+                tensor.release()
+        return [writing.path]
+
+
+def _leaves(tree: dict[str, Any], before: bytes) -> Iterator[tuple[bytes, Outgoing]]:
+    """Iterate over all arrays, each with the heads of maps and the keys that come before it."""
+    before += _map(len(tree))
+    for key, child in tree.items():
+        before += _text(key)
+        if isinstance(child, dict):
+            yield from _leaves(child, before)
+        else:
+            yield before, child
+        before = b""
+
+
+def _array(tensor: Outgoing, writing: Writing) -> Iterator[Data]:
+    """Iterate over the bytes of an array, or of a map of arrays if it is large."""
+    if tensor.nbytes <= MAX_CHUNK:
+        yield _head(tensor.dtype, tensor.shape, tensor.nbytes)
+        for piece in tensor.pieces():
+            yield from encode_pieces(piece, tensor.dtype)
+            writing.advance(piece.nbytes)
+        return
+    itemsize = tensor.dtype.itemsize or 1
+    whole_chunk = MAX_CHUNK // itemsize * itemsize
+    count = -(-tensor.nbytes // whole_chunk)
+    shape = b"".join(_text(str(axis)) + _number(size) for axis, size in enumerate(tensor.shape))
+    yield _map(3) + _text(CHUNKED) + b"\xc3" + _text("shape") + _map(len(tensor.shape)) + shape
+    yield _text("chunks") + _map(count)
+    number, missing = 0, 0
+    left = tensor.nbytes
+    for piece in tensor.pieces():
+        for data in encode_pieces(piece, tensor.dtype):
+            rest = memoryview(data)
+            while rest.nbytes:
+                if not missing:
+                    missing = min(whole_chunk, left)
+                    left -= missing
+                    yield _text(str(number)) + _head(tensor.dtype, (missing // itemsize,), missing)
+                    number += 1
+                part, rest = rest[:missing], rest[missing:]
+                missing -= part.nbytes
+                yield part
+        writing.advance(piece.nbytes)
+
+
+def _head(dtype: DType, shape: Sequence[int], nbytes: int) -> bytes:
+    """Return all of an array before its bytes."""
+    sizes = b"".join(map(_number, shape))
+    content = b"\x93" + _list(len(shape)) + sizes + _text(dtype.numpy.name)
+    content += b"\xc6" + struct.pack(">I", nbytes)
+    return b"\xc9" + struct.pack(">Ib", len(content) + nbytes, ARRAY) + content
+
+
+def _map(count: int) -> bytes:
+    if count <= 0x0F:
+        return bytes([0x80 | count])
+    return struct.pack(">BH", 0xDE, count) if count <= 0xFFFF else struct.pack(">BI", 0xDF, count)
+
+
+def _list(count: int) -> bytes:
+    return bytes([0x90 | count]) if count <= 0x0F else struct.pack(">BH", 0xDC, count)
+
+
+def _text(text: str) -> bytes:
+    data = text.encode()
+    size = len(data)
+    if size <= 0x1F:
+        return bytes([0xA0 | size]) + data
+    head = struct.pack(">BH", 0xDA, size) if size <= 0xFFFF else struct.pack(">BI", 0xDB, size)
+    return head + data
+
+
+def _number(number: int) -> bytes:
+    return bytes([number]) if number < 0x80 else struct.pack(">BQ", 0xCF, number)

@@ -1,0 +1,122 @@
+"""PyTorch's files, written: a ``state_dict`` that ``torch.load`` opens, made without PyTorch.
+
+::
+
+    archive/data.pkl     a pickle of a dictionary: for each name a call that makes a tensor of a storage
+    archive/byteorder    little
+    archive/data/0       the bytes of the first tensor, aligned to 64, and so on
+    archive/version      3
+
+``torch.save`` has all tensors in memory; here they are streamed. The pickle has only what
+``torch.load(weights_only=True)`` allows, and ``mmap=True`` maps the bytes where they are.
+
+Source: ``torch/serialization.py``, ``torch/_tensor.py`` and ``pickletools.py`` of Python.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Sequence
+
+from ckptfmt.arrays.raw import encode_pieces
+from ckptfmt.arrays.shape import Shape
+from ckptfmt.converting.sinks.outgoing import Outgoing
+from ckptfmt.converting.sinks.writing import Writing
+from ckptfmt.converting.sinks.zip_writer import ZipWriter
+from ckptfmt.converting.sources.torch_pickle import LATER_DTYPES, STORAGES
+from ckptfmt.storage.output import Data
+
+_CLASSES = {dtype: storage for storage, dtype in STORAGES.items()}
+
+_MAX_RANK = 64
+"""The most dimensions of PyTorch's tensors."""
+
+_ROOT = "archive"
+"""The folder in the archive, which ``torch.load`` does not look at."""
+
+_OF_STORAGE = b"ctorch._utils\n_rebuild_tensor_v2\n"
+_OF_BYTES = b"ctorch._utils\n_rebuild_tensor_v3\n"
+_NO_HOOKS = b"\x89ccollections\nOrderedDict\n)R"
+"""Without gradients, and without hooks."""
+
+
+class TorchSink:
+    """Writes ``.pt`` files; a :class:`~ckptfmt.converting.sinks.sink.Sink`."""
+
+    format = "torch"
+    resumes = True
+
+    def problem(self, tensor: Outgoing) -> str | None:
+        """Return why the format cannot hold a tensor."""
+        if tensor.dtype.name not in _CLASSES and tensor.dtype.name not in LATER_DTYPES:
+            return f"no dtype {tensor.dtype.name}"
+        return f"no shape of more than {_MAX_RANK} dimensions" if len(tensor.shape) > _MAX_RANK else None
+
+    def write(self, tensors: Sequence[Outgoing], writing: Writing) -> list[str]:
+        """Write one file."""
+        if writing.compression not in (None, "none"):
+            raise ValueError(f"compression: got {writing.compression!r}, but PyTorch's files have none")
+        with writing.create() as output:
+            archive = ZipWriter(writing, output)
+            pickle = _pickle(tensors)
+            archive.add(f"{_ROOT}/data.pkl", [pickle], len(pickle))
+            archive.add(f"{_ROOT}/byteorder", [b"little"], 6)
+            for number, tensor in enumerate(tensors):
+                archive.add(f"{_ROOT}/data/{number}", _content(tensor, writing), tensor.nbytes)
+                tensor.release()
+            archive.add(f"{_ROOT}/version", [b"3\n"], 2)
+            archive.finish()
+        return [writing.path]
+
+
+def _content(tensor: Outgoing, writing: Writing) -> Iterator[Data]:
+    for piece in tensor.pieces():
+        yield from encode_pieces(piece, tensor.dtype)
+        writing.advance(piece.nbytes)
+
+
+def _pickle(tensors: Sequence[Outgoing]) -> bytes:
+    """Return the pickle of a dictionary of all tensors, in protocol 2."""
+    parts = [b"\x80\x02}("]
+    for number, tensor in enumerate(tensors):
+        parts += [_text(tensor.name), _tensor(number, tensor)]
+    return b"".join([*parts, b"u."])
+
+
+def _tensor(number: int, tensor: Outgoing) -> bytes:
+    """Return the instructions that push a tensor, which has the storage of that number to itself."""
+    shape, dtype = tensor.shape, tensor.dtype.name
+    strides: list[int] = []
+    step = 1
+    for size in reversed(shape):
+        strides.insert(0, step)
+        step *= max(size, 1)
+    storage = _CLASSES.get(dtype)
+    if storage is None:
+        rebuild, kind, count = _OF_BYTES, b"ctorch.storage\nUntypedStorage\n", tensor.nbytes
+        last = f"ctorch\n{dtype}\n".encode()
+    else:
+        rebuild, kind, last = _OF_STORAGE, f"ctorch\n{storage}\n".encode(), b""
+        count = tensor.nbytes // (tensor.dtype.itemsize or 1)
+    place = b"(" + _text("storage") + kind + _text(str(number)) + _text("cpu") + _integer(count) + b"tQ"
+    view = _integer(0) + _tuple(shape) + _tuple(tuple(strides))
+    return rebuild + b"(" + place + view + _NO_HOOKS + last + b"tR"
+
+
+def _tuple(numbers: Shape) -> bytes:
+    return b"(" + b"".join(map(_integer, numbers)) + b"t"
+
+
+def _integer(number: int) -> bytes:
+    """Return the instruction that pushes a number that is not negative."""
+    if number < 1 << 8:
+        return b"K" + bytes([number])
+    if number < 1 << 31:
+        return b"J" + struct.pack("<i", number)
+    size = number.bit_length() // 8 + 1  # with a bit for the sign
+    return b"\x8a" + bytes([size]) + number.to_bytes(size, "little")
+
+
+def _text(text: str) -> bytes:
+    data = text.encode("utf-8", "surrogatepass")
+    return b"X" + struct.pack("<I", len(data)) + data

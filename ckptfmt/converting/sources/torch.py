@@ -1,0 +1,194 @@
+"""PyTorch's files: a zip archive of a pickle that describes tensors, and of their bytes.
+
+::
+
+    <root>/data.pkl     the pickle, which refers to storages by number
+    <root>/byteorder    little or big; files from before 2.1 have none, and are little-endian
+    <root>/data/0       the bytes of a storage, aligned to 64
+
+The pickle is not run; see :mod:`ckptfmt.converting.sources.torch_pickle`. Tensors of nested dictionaries and
+lists are named by the way to them, with slashes: ``state_dict/layer.weight``. Numbers and texts beside them
+are passed over. Arrays are views of the mapped file.
+
+Source: ``torch/serialization.py``, ``caffe2/serialize/inline_container.cc``.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from ckptfmt.arrays.array import Array
+from ckptfmt.arrays.raw import decode_raw
+from ckptfmt.arrays.shape import Shape, check_shape
+from ckptfmt.checkpoint.slices import Region, whole, within
+from ckptfmt.converting.sources.rows import rows_of
+from ckptfmt.converting.sources.source import Source, Stored
+from ckptfmt.converting.sources.torch_pickle import TorchTensor, read_torch_pickle
+from ckptfmt.converting.sources.zip_archive import Member, ZipArchive
+from ckptfmt.errors import CkptfmtError, CorruptError
+from ckptfmt.limits import Limits
+from ckptfmt.storage.filesystem import Filesystem
+
+PICKLE = "data.pkl"
+
+_NAME_BYTES = 200
+"""Bytes of memory for a tensor and its name, beside the characters of the name."""
+
+
+class TorchSource:
+    """The tensors of one file; a :class:`~ckptfmt.converting.sources.source.Source`."""
+
+    format = "torch"
+
+    def __init__(
+        self, path: str, archive: ZipArchive, places: Mapping[str, tuple[TorchTensor, Member]], limits: Limits
+    ) -> None:
+        self.path = path
+        self.tensors = {
+            name: Stored(tensor.dtype, tensor.shape, _nbytes(tensor)) for name, (tensor, _) in places.items()
+        }
+        self._archive = archive
+        self._places = places
+        self._limits = limits
+        self._is_big_endian = False
+
+    def read(self, name: str, region: Region | None) -> Array:
+        """Return a tensor, or a region of it."""
+        tensor, member = self._places[name]
+        shape, dtype = tensor.shape, tensor.dtype
+        size = _itemsize(tensor)
+        # A few bytes stand for many elements if a stride is 0.
+        self._limits.check_bytes(f"tensor {name!r}", _nbytes(tensor), member.size, file=self.path)
+        wanted = whole(shape) if region is None else region
+        try:
+            if tensor.strides == _dense(shape) or not math.prod(shape):
+                rows = rows_of(wanted, shape)
+                start = (tensor.offset + rows.start) * size
+                data = self._archive.read(member, start, start + math.prod(rows.shape) * size)
+                return decode_raw(data, dtype, rows.shape, big_endian=self._is_big_endian, at=rows.at)
+            count = _reach(tensor)
+            start = tensor.offset * size
+            data = self._archive.read(member, start, start + count * size)
+            flat = decode_raw(data, dtype, (count,), big_endian=self._is_big_endian)
+            strides = tuple(step * size for step in tensor.strides)
+            array: Array = np.ndarray(shape, flat.dtype, flat, strides=strides)
+            array = array[within(wanted, whole(shape))]
+        except CkptfmtError as error:
+            raise error.at(self.path, member.header, label=f"tensor {name!r}", relative=False) from None
+        array.flags.writeable = False
+        return array
+
+    def release(self, name: str) -> None:
+        """Let the system forget the bytes of a tensor."""
+        self._archive.release(self._places[name][1])
+
+    def close(self) -> None:
+        """Close the file."""
+        self._archive.file.close()
+
+
+def open_source(fs: Filesystem, path: str, limits: Limits) -> Source:
+    """Open a file of tensors that ``torch.save`` wrote."""
+    file = fs.open(path)
+    try:
+        # torch.save can leave out checksums, which are 0 then.
+        archive = ZipArchive(file, limits, trusts_zero=True)
+        members = {member.name: member for member in archive.members}
+        root = next((name for name in members if name == PICKLE or name.endswith(f"/{PICKLE}")), None)
+        if root is None:
+            raise CorruptError(f"no member {PICKLE}", file=path)
+        folder = root.removesuffix(PICKLE)
+        pickle = members[root]
+        limits.check_bytes("pickle", pickle.size, pickle.stored, file=path, offset=pickle.header)
+        try:
+            content = read_torch_pickle(bytes(archive.read(pickle, 0, pickle.size)))
+            tensors = _by_name(content, limits, pickle.size, path)
+            places = {name: (each, _member(name, each, members, folder)) for name, each in tensors.items()}
+        except CkptfmtError as error:
+            raise error.at(path, pickle.header, label=PICKLE, relative=False) from None
+        except RecursionError:  # without a limit of depth
+            raise CorruptError(f"{PICKLE}: nested too deeply", file=path, offset=pickle.header) from None
+        source = TorchSource(path, archive, places, limits)
+        order = members.get(f"{folder}byteorder")
+        if order is not None:
+            source._is_big_endian = bytes(archive.read(order, 0, min(order.size, 8))) == b"big"
+        return source
+    except BaseException:
+        file.close()
+        raise
+
+
+def _by_name(content: object, limits: Limits, stored: int, path: str) -> dict[str, TorchTensor]:
+    """Return all tensors by the ways to them."""
+    named: dict[str, TorchTensor] = {}
+    memory = 0
+    for name, tensor in _walk(content, "", 0, limits, path):
+        # A pickle may refer to one dictionary any number of times.
+        memory += _NAME_BYTES + len(name)
+        if memory > limits.free_bytes:
+            limits.check_memory("names of tensors", memory, stored, file=path)
+        if isinstance(tensor, TorchTensor):
+            if name in named:
+                raise CorruptError(f"several tensors are named {name!r}", file=path)
+            named[name] = tensor
+    return named
+
+
+def _walk(content: object, name: str, depth: int, limits: Limits, path: str) -> Iterator[tuple[str, Any]]:
+    """Iterate over the leaves of nested dictionaries and lists."""
+    limits.check_depth("dictionaries in dictionaries", depth, file=path)
+    if isinstance(content, dict):
+        children: Any = content.items()
+    elif isinstance(content, (list, tuple)) and not isinstance(content, TorchTensor):
+        children = enumerate(content)
+    else:
+        # A tensor by itself has the name of the file.
+        yield name or os.path.splitext(os.path.basename(path))[0], content
+        return
+    yield name, None
+    for key, child in children:
+        yield from _walk(child, f"{name}/{key}" if name else str(key), depth + 1, limits, path)
+
+
+def _member(name: str, tensor: TorchTensor, members: Mapping[str, Member], folder: str) -> Member:
+    """Return the member with the bytes of a tensor; CorruptError unless it holds all that belong to it."""
+    what = f"tensor {name!r}"
+    member = members.get(f"{folder}data/{tensor.storage.key}")
+    if member is None:
+        raise CorruptError(f"{what}: no member data/{tensor.storage.key:.100}")
+    size = _itemsize(tensor)
+    check_shape(tensor.shape, tensor.dtype)
+    end = tensor.offset + _reach(tensor)
+    if end * size > member.size:
+        raise CorruptError(f"{what}: got {member.size} bytes in {member.name}, want {end * size}")
+    return member
+
+
+def _itemsize(tensor: TorchTensor) -> int:
+    return tensor.dtype.numpy.itemsize
+
+
+def _nbytes(tensor: TorchTensor) -> int:
+    return math.prod(tensor.shape) * _itemsize(tensor)
+
+
+def _reach(tensor: TorchTensor) -> int:
+    """Return how many elements of the storage there are from the first of a tensor to its last."""
+    if not math.prod(tensor.shape):
+        return 0
+    return 1 + sum((size - 1) * step for size, step in zip(tensor.shape, tensor.strides, strict=True))
+
+
+def _dense(shape: Shape) -> Shape:
+    """Return the strides of a tensor in C order, as PyTorch counts them."""
+    strides = []
+    step = 1
+    for size in reversed(shape):
+        strides.append(step)
+        step *= max(size, 1)
+    return tuple(reversed(strides))

@@ -1,0 +1,388 @@
+"""The pickle in a PyTorch file, read without running it: which tensors it describes.
+
+A pickle is a program for a stack machine, which may import and call anything. This machine knows the
+instructions that ``torch.save`` writes, and carries out only these: it makes dictionaries, lists and tuples,
+and notes where tensors are. It imports and calls nothing; a name of anything but tensors and dictionaries is
+an error.
+
+Source: ``pickletools.py`` of Python, ``torch/_utils.py``, ``torch/_tensor.py``.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from ckptfmt.arrays.shape import MAX_RANK, Shape
+from ckptfmt.dtypes import BY_NAME, DType
+from ckptfmt.errors import CkptfmtError, CorruptError, TruncatedError, UnsupportedError
+
+STORAGES = {
+    "FloatStorage": "float32",
+    "DoubleStorage": "float64",
+    "HalfStorage": "float16",
+    "BFloat16Storage": "bfloat16",
+    "LongStorage": "int64",
+    "IntStorage": "int32",
+    "ShortStorage": "int16",
+    "CharStorage": "int8",
+    "ByteStorage": "uint8",
+    "BoolStorage": "bool",
+    "ComplexFloatStorage": "complex64",
+    "ComplexDoubleStorage": "complex128",
+}
+"""TensorFlow's name for the dtype of each class of storages; later dtypes have none."""
+
+LATER_DTYPES = (
+    *("uint16", "uint32", "uint64"),
+    *("float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz"),
+)
+"""Dtypes, named as TensorFlow's, of tensors that are written with their dtype and a storage of bytes."""
+
+_UNTYPED = "UntypedStorage"
+
+
+class Storage(NamedTuple):
+    """Bytes that tensors share: a member of the archive."""
+
+    key: str
+    dtype: DType | None
+    """The dtype of its elements; None for bytes."""
+    size: int
+    """Its elements."""
+
+
+class TorchTensor(NamedTuple):
+    """Where a tensor is: a view of a storage."""
+
+    storage: Storage
+    dtype: DType
+    offset: int
+    """The first element, in elements."""
+    shape: Shape
+    strides: Shape
+    """The elements from one index to the next, in each dimension."""
+
+
+class _Global(NamedTuple):
+    """A name that a pickle would import."""
+
+    module: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.module}.{self.name}"[:200]
+
+
+_MARK = object()
+
+
+def read_torch_pickle(data: bytes) -> Any:  # noqa: ANN401  (whatever was saved)
+    """Return what a pickle describes: dictionaries, lists, numbers and so on, and :class:`TorchTensor`.
+
+    Raises CorruptError for what is not a pickle, UnsupportedError if it names anything but tensors and
+    dictionaries, with offsets in it.
+    """
+    machine = _Machine(data)
+    try:
+        return machine.run()
+    except CkptfmtError as error:
+        error.offset = machine.opcode_at
+        raise
+    except (IndexError, KeyError, TypeError, ValueError) as error:
+        # An instruction takes more than there is on the stack, or something of another kind.
+        raise CorruptError(
+            f"instruction {data[machine.opcode_at : machine.opcode_at + 1]!r} does not fit: {error}",
+            offset=machine.opcode_at,
+        ) from None
+
+
+class _Machine:
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._pos = 0
+        self.opcode_at = 0
+        """Offset of the current instruction."""
+        self._stack: list[Any] = []
+        self._memo: dict[int, Any] = {}
+
+    def run(self) -> Any:  # noqa: ANN401
+        data, instructions = self._data, _INSTRUCTIONS
+        while self._pos < len(data):
+            self.opcode_at = self._pos
+            code = data[self._pos]
+            self._pos += 1
+            if code == _STOP:
+                return self._stack.pop()
+            instruction = instructions.get(code)
+            if instruction is None:
+                raise UnsupportedError(f"instruction {bytes([code])!r}, which torch.save does not write")
+            instruction(self)
+        raise TruncatedError("pickle", wanted=self._pos + 1, available=self._pos)
+
+    # --- operands ----------------------------------------------------------------------------------------
+
+    def _take(self, size: int) -> bytes:
+        end = self._pos + size
+        if end > len(self._data):
+            raise TruncatedError("operand", wanted=size, available=len(self._data) - self._pos)
+        taken = self._data[self._pos : end]
+        self._pos = end
+        return taken
+
+    def _number(self, size: int) -> int:
+        return int.from_bytes(self._take(size), "little")
+
+    def _line(self) -> str:
+        end = self._data.find(b"\n", self._pos)
+        if end < 0:
+            raise TruncatedError("line", wanted=1, available=0)
+        line = self._take(end - self._pos).decode("utf-8", "replace")
+        self._pos = end + 1
+        return line
+
+    def _since_mark(self) -> list[Any]:
+        stack = self._stack
+        at = len(stack) - 1
+        while stack[at] is not _MARK:  # IndexError without a mark
+            at -= 1
+        items = stack[at + 1 :]
+        del stack[at:]
+        return items
+
+    # --- instructions ------------------------------------------------------------------------------------
+
+    def skip(self, size: int) -> None:
+        self._take(size)
+
+    def push(self, value: object) -> None:
+        self._stack.append(value)
+
+    def push_number(self, size: int) -> None:
+        self._stack.append(self._number(size))
+
+    def push_signed(self) -> None:
+        self._stack.append(int.from_bytes(self._take(4), "little", signed=True))
+
+    def push_long(self) -> None:
+        self._stack.append(int.from_bytes(self._take(self._number(1)), "little", signed=True))
+
+    def push_float(self) -> None:
+        self._stack.append(struct.unpack(">d", self._take(8))[0])
+
+    def push_text(self, width: int) -> None:
+        self._stack.append(self._take(self._number(width)).decode("utf-8", "surrogatepass"))
+
+    def push_bytes(self, width: int) -> None:
+        self._stack.append(self._take(self._number(width)))
+
+    def put(self, width: int) -> None:
+        self._memo[self._number(width)] = self._stack[-1]
+
+    def memoize(self) -> None:
+        self._memo[len(self._memo)] = self._stack[-1]
+
+    def get(self, width: int) -> None:
+        self._stack.append(self._memo[self._number(width)])
+
+    def tuple_of(self, size: int) -> None:
+        items = tuple(self._stack[-size:])
+        if len(items) != size:
+            raise IndexError("the stack is empty")
+        del self._stack[-size:]
+        self._stack.append(items)
+
+    def tuple_since_mark(self) -> None:
+        self._stack.append(tuple(self._since_mark()))
+
+    def append(self) -> None:
+        item = self._stack.pop()
+        _wanted(list, self._stack[-1]).append(item)
+
+    def appends(self) -> None:
+        items = self._since_mark()
+        _wanted(list, self._stack[-1]).extend(items)
+
+    def set_item(self) -> None:
+        value, key = self._stack.pop(), self._stack.pop()
+        _wanted(dict, self._stack[-1])[_key(key)] = value
+
+    def set_items(self) -> None:
+        items = self._since_mark()
+        target = _wanted(dict, self._stack[-1])
+        for key, value in zip(items[::2], items[1::2], strict=True):
+            target[_key(key)] = value
+
+    def name(self) -> None:
+        self._stack.append(_known(_Global(self._line(), self._line())))
+
+    def name_of_stack(self) -> None:
+        name, module = self._stack.pop(), self._stack.pop()
+        self._stack.append(_known(_Global(_wanted(str, module), _wanted(str, name))))
+
+    def storage(self) -> None:
+        what, kind, key, _, count, *_ = _wanted(tuple, self._stack.pop())
+        if what != "storage":
+            raise UnsupportedError(f"a reference to {what!r:.100}, want a storage")
+        name = _wanted(_Global, kind).name
+        dtype = BY_NAME[STORAGES[name]] if name in STORAGES else None
+        if dtype is None and name != _UNTYPED:
+            raise UnsupportedError(f"a storage of {kind}")
+        self._stack.append(Storage(_wanted(str, key), dtype, _count(count)))
+
+    def call(self) -> None:
+        arguments, function = _wanted(tuple, self._stack.pop()), _wanted(_Global, self._stack.pop())
+        make = _FUNCTIONS.get((function.module, function.name))
+        if make is None:
+            raise UnsupportedError(f"a call of {function}")
+        self._stack.append(make(*arguments))
+
+    def set_state(self) -> None:
+        """Pass over the attributes of a dictionary, which do not change what is in it."""
+        self._stack.pop()
+        _wanted(dict, self._stack[-1])
+
+
+def _wanted(kind: type[Any], value: object) -> Any:  # noqa: ANN401
+    if type(value) is not kind:
+        raise TypeError(f"got {type(value).__name__}, want {kind.__name__.lstrip('_').lower()}")
+    return value
+
+
+def _count(value: object) -> int:
+    number: int = _wanted(int, value)
+    if not 0 <= number < 1 << 63:
+        raise ValueError(f"got {str(number)[:100]}, want a number from 0 to 2**63 - 1")
+    return number
+
+
+def _counts(values: object) -> Shape:
+    numbers = _wanted(tuple, values)
+    if len(numbers) > MAX_RANK:
+        raise UnsupportedError(f"TensorFlow has no shape of {len(numbers)} dimensions")
+    return tuple(map(_count, numbers))
+
+
+def _key(key: object) -> str | int:
+    if type(key) not in (str, int):
+        raise TypeError(f"key: got {type(key).__name__}, want text or a number")
+    return key  # type: ignore[return-value]
+
+
+def _known(name: _Global) -> object:
+    """Return what stands for a name; UnsupportedError unless it is one of tensors or dictionaries."""
+    if name.module == "torch" and name.name in BY_NAME:
+        return BY_NAME[name.name]
+    is_storage = (name.module == "torch" and name.name in STORAGES) or name == ("torch.storage", _UNTYPED)
+    if not is_storage and name not in _FUNCTIONS:
+        raise UnsupportedError(
+            f"it needs {name}, and only tensors in dictionaries and lists are read: "
+            "save the state_dict() of a model"
+        )
+    return name
+
+
+def _ordered(items: object = ()) -> dict[str | int, Any]:
+    return {_key(key): value for key, value in items}  # type: ignore[attr-defined]
+
+
+def _tensor(
+    storage: object,
+    offset: object,
+    shape: object,
+    strides: object,
+    _requires_grad: object,
+    _hooks: object,
+    metadata: object = None,
+) -> TorchTensor:
+    store: Storage = _wanted(Storage, storage)
+    if store.dtype is None:
+        raise TypeError("got bytes, want a storage of numbers")
+    return _view(store, store.dtype, offset, shape, strides, metadata)
+
+
+def _tensor_of_bytes(
+    storage: object,
+    offset: object,
+    shape: object,
+    strides: object,
+    _requires_grad: object,
+    _hooks: object,
+    dtype: object,
+    metadata: object = None,
+) -> TorchTensor:
+    return _view(_wanted(Storage, storage), _wanted(DType, dtype), offset, shape, strides, metadata)
+
+
+def _view(
+    storage: Storage, dtype: DType, offset: object, shape: object, strides: object, metadata: object
+) -> TorchTensor:
+    if metadata:  # the tensor is to be conjugated or negated
+        raise UnsupportedError(f"a tensor with metadata {metadata!r:.100}")
+    sizes, steps = _counts(shape), _counts(strides)
+    if len(sizes) != len(steps):
+        raise ValueError(f"got {len(steps)} strides for {len(sizes)} dimensions")
+    return TorchTensor(storage, dtype, _count(offset), sizes, steps)
+
+
+def _parameter(data: object, *_: object) -> TorchTensor:
+    tensor: TorchTensor = _wanted(TorchTensor, data)
+    return tensor
+
+
+_FUNCTIONS: dict[tuple[str, str], Callable[..., object]] = {
+    ("collections", "OrderedDict"): _ordered,
+    ("torch._utils", "_rebuild_tensor_v2"): _tensor,
+    ("torch._utils", "_rebuild_tensor_v3"): _tensor_of_bytes,
+    ("torch._utils", "_rebuild_parameter"): _parameter,
+    ("torch._utils", "_rebuild_parameter_with_state"): _parameter,
+    ("torch", "Size"): lambda sizes=(): tuple(sizes),
+}
+"""What is done in place of each function that a pickle may name."""
+
+_STOP = ord(".")
+
+_INSTRUCTIONS: dict[int, Callable[[_Machine], None]] = {
+    ord(code): instruction
+    for code, instruction in {
+        "\x80": lambda m: m.skip(1),  # the protocol
+        "\x95": lambda m: m.skip(8),  # the size of a frame
+        "(": lambda m: m.push(_MARK),
+        "}": lambda m: m.push({}),
+        "]": lambda m: m.push([]),
+        ")": lambda m: m.push(()),
+        "N": lambda m: m.push(None),
+        "\x88": lambda m: m.push(True),
+        "\x89": lambda m: m.push(False),
+        "K": lambda m: m.push_number(1),
+        "M": lambda m: m.push_number(2),
+        "J": _Machine.push_signed,
+        "\x8a": _Machine.push_long,
+        "G": _Machine.push_float,
+        "\x8c": lambda m: m.push_text(1),
+        "X": lambda m: m.push_text(4),
+        "\x8d": lambda m: m.push_text(8),
+        "C": lambda m: m.push_bytes(1),
+        "B": lambda m: m.push_bytes(4),
+        "q": lambda m: m.put(1),
+        "r": lambda m: m.put(4),
+        "\x94": _Machine.memoize,
+        "h": lambda m: m.get(1),
+        "j": lambda m: m.get(4),
+        "\x85": lambda m: m.tuple_of(1),
+        "\x86": lambda m: m.tuple_of(2),
+        "\x87": lambda m: m.tuple_of(3),
+        "t": _Machine.tuple_since_mark,
+        "a": _Machine.append,
+        "e": _Machine.appends,
+        "s": _Machine.set_item,
+        "u": _Machine.set_items,
+        "c": _Machine.name,
+        "\x93": _Machine.name_of_stack,
+        "Q": _Machine.storage,
+        "R": _Machine.call,
+        "b": _Machine.set_state,
+    }.items()
+}
+"""The instructions that ``torch.save`` writes, in any protocol."""

@@ -1,0 +1,120 @@
+"""zarr: groups and arrays of versions 2 and 3, in a directory, a zip archive or a reference file.
+
+A tensor's name is the path of its array in the hierarchy. If the root is an array itself, its name is that of
+the file without its suffix. The library ``zarr`` decodes the chunks.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable
+
+import numpy as np
+
+from ckptfmt.arrays.array import Array, read_only
+from ckptfmt.arrays.raw import extend_low_bits
+from ckptfmt.arrays.shape import check_shape
+from ckptfmt.checkpoint.slices import Region, region_shape, whole
+from ckptfmt.converting.sources.source import Source, Stored
+from ckptfmt.converting.sources.zarr_arrays import ArrayHead, find_arrays
+from ckptfmt.converting.sources.zarr_keys import name_of_key
+from ckptfmt.converting.sources.zarr_library import read_region
+from ckptfmt.converting.sources.zarr_references import ReferenceTree
+from ckptfmt.converting.sources.zarr_tree import DirectoryTree, Tree, ZipTree
+from ckptfmt.dtypes import Storage
+from ckptfmt.errors import CorruptError, UnsupportedError
+from ckptfmt.limits import Limits
+from ckptfmt.storage.filesystem import Filesystem
+
+
+class ZarrSource:
+    """The arrays of a zarr hierarchy; a :class:`~ckptfmt.converting.sources.source.Source`."""
+
+    format = "zarr"
+
+    def __init__(self, path: str, tree: Tree, arrays: Iterable[ArrayHead], limits: Limits) -> None:
+        self.path = path
+        self._tree = tree
+        self._limits = limits
+        self._arrays: dict[str, ArrayHead] = {}
+        for head in arrays:
+            name = name_of_key(head.key, head.metadata["attributes"]) if head.key else _stem(path)
+            if name in self._arrays:
+                raise CorruptError(
+                    f"two arrays have the name {name!r}: {self._arrays[name].key!r} and {head.key!r}",
+                    file=path,
+                )
+            self._arrays[name] = head
+        self.tensors = {
+            name: Stored(head.dtype, head.shape, (head.dtype.itemsize or 0) * math.prod(head.shape))
+            for name, head in self._arrays.items()
+        }
+
+    def read(self, name: str, region: Region | None) -> Array:
+        """Return a tensor or a region of it, decoded from the chunks that it touches."""
+        head = self._arrays[name]
+        asked = whole(head.shape) if region is None else region
+        shape = region_shape(asked)
+        try:
+            check_shape(head.shape, head.dtype)
+        except UnsupportedError as error:
+            raise error.at(self._tree.locate(head.key)) from None
+        array = read_region(self._tree, head, asked, self._limits)
+        if head.dtype == "string":
+            return read_only(_as_bytes(array, shape))
+        array = np.ascontiguousarray(array).reshape(shape)
+        array = array.astype(array.dtype.newbyteorder("="), copy=False)
+        if head.dtype.storage is Storage.LOW_BITS:
+            return read_only(extend_low_bits(array.view(np.uint8), head.dtype))
+        return read_only(array.view(head.dtype.numpy))
+
+    def release(self, name: str) -> None:
+        """Do nothing: files are open only while they are read."""
+
+    def close(self) -> None:
+        """Close the archive, if it is one."""
+        self._tree.close()
+
+
+def open_source(fs: Filesystem, path: str, limits: Limits) -> Source:
+    """Open a zarr hierarchy: a directory, its metadata file, a zip archive, or a reference file."""
+    if os.path.basename(path) in ("zarr.json", ".zarray", ".zgroup"):
+        path = os.path.dirname(path) or os.curdir
+    tree = _open_tree(fs, path, limits)
+    try:
+        return ZarrSource(path, tree, find_arrays(tree, limits), limits)
+    except BaseException:
+        tree.close()
+        raise
+
+
+def _open_tree(fs: Filesystem, path: str, limits: Limits) -> Tree:
+    if fs.path_type(path) == "directory":
+        return DirectoryTree(fs, path)
+    file = fs.open(path)
+    try:
+        if bytes(file.read(0, min(2, file.size))) == b"PK":
+            return ZipTree(file, limits)
+    except BaseException:
+        file.close()
+        raise
+    file.close()
+    return ReferenceTree(fs, path, limits)
+
+
+def _stem(path: str) -> str:
+    """Return the name of an array that is all of a file."""
+    name = os.path.basename(os.path.abspath(path))
+    for suffix in (".zip", ".zarr"):
+        name = name.removesuffix(suffix) or name
+    return name
+
+
+def _as_bytes(array: Array, shape: tuple[int, ...]) -> Array:
+    """Return strings of any of NumPy's dtypes as objects, as checkpoints have them."""
+    result = np.empty(shape, object)
+    flat = result.reshape(-1)
+    for number, value in enumerate(array.reshape(-1).tolist()):
+        flat[number] = value if isinstance(value, bytes) else str(value).encode("utf-8", "surrogateescape")
+    return result

@@ -1,0 +1,96 @@
+"""Keras models in ``.keras`` archives: those of Keras 3 as they are, those of Keras 2 translated."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from contextlib import closing
+from functools import partial
+from typing import Any
+
+from ckptfmt.converting.sources.keras_archive import open_source
+from ckptfmt.converting.sources.tensor_file import TensorFile
+from ckptfmt.errors import CkptfmtError, CorruptError
+from ckptfmt.keras.archive_variables import place_archived
+from ckptfmt.keras.description import Config
+from ckptfmt.keras.keras_model import KerasModel, keras_model
+from ckptfmt.keras.model_variables import model_variables
+from ckptfmt.keras.structure import Layer, structure
+from ckptfmt.keras.translate import translate
+from ckptfmt.keras.translation import Translation
+from ckptfmt.keras.vocabularies import VOCABULARY, Word, specials
+from ckptfmt.limits import Limits
+from ckptfmt.storage.filesystem import Filesystem
+from ckptfmt.storage.stream import InputStream
+
+_ASSETS = "assets/"
+
+
+def open_keras_archive(fs: Filesystem, path: str, limits: Limits) -> KerasModel:
+    """Open the Keras model in an archive."""
+    metadata, config, assets = _members(fs, path, limits)
+    file = _open(fs, path, limits)
+    if _is_keras_3(metadata):
+        names = {name: name for name in file}
+        return KerasModel(path, model_variables(file, names, path), Translation(config), {}, assets)
+    translation = translate(config, file=path, limits=limits)
+    model = structure(translation.config)
+
+    def vocabulary(layer: Layer) -> list[Word] | None:
+        data = assets.get(f"{layer.path}/{VOCABULARY}")
+        if data is None:
+            return None
+        words = data.decode("utf-8", "surrogateescape").splitlines()[len(specials(layer)) :]
+        return [int(word) for word in words] if layer.class_name == "IntegerLookup" else list(words)
+
+    return keras_model(path, file, translation, model, place_archived(model, list(file)), vocabulary)
+
+
+def archive_config(fs: Filesystem, path: str, limits: Limits) -> Config | None:
+    """Return the configuration of the model in an archive."""
+    config: Config = _members(fs, path, limits)[1]
+    return config
+
+
+def _open(fs: Filesystem, path: str, limits: Limits) -> TensorFile:
+    return TensorFile(open_source(fs, path, limits), partial(_open, fs, path, limits))
+
+
+def _is_keras_3(metadata: Any) -> bool:  # noqa: ANN401  (whatever JSON holds)
+    version = metadata.get("keras_version") if isinstance(metadata, dict) else None
+    return isinstance(version, str) and not version.startswith("2.")
+
+
+def _members(fs: Filesystem, path: str, limits: Limits) -> tuple[Any, Any, dict[str, bytes]]:
+    """Return metadata and configuration of an archive, and its files of assets."""
+    file = fs.open(path)
+    with closing(file):
+        try:
+            with zipfile.ZipFile(InputStream(file)) as archive:
+                limits.check_names("members", len(archive.infolist()), file=path)
+                sizes = sum(
+                    info.file_size for info in archive.infolist() if not info.filename.endswith(".h5")
+                )
+                limits.check_bytes("members", sizes, file.size, file=path)
+                read = {
+                    info.filename: archive.read(info)
+                    for info in archive.infolist()
+                    if not info.filename.endswith((".h5", "/"))
+                }
+            config = json.loads(read["config.json"])
+            metadata = json.loads(read.get("metadata.json", b"{}"))
+        except CkptfmtError as error:
+            raise error.at(path) from None
+        except KeyError:
+            raise CorruptError("not a model of Keras: the archive has no config.json", file=path) from None
+        except (
+            ValueError,
+            RecursionError,
+            zipfile.BadZipFile,
+            NotImplementedError,
+            OSError,
+            EOFError,
+        ) as error:
+            raise CorruptError(f"not a model of Keras: {error}", file=path) from None
+    assets = {name.removeprefix(_ASSETS): data for name, data in read.items() if name.startswith(_ASSETS)}
+    return metadata, config, assets

@@ -1,0 +1,286 @@
+"""Configurations of versions of Keras 2 that are not installed: from the corpus, and as they wrote them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import ckptfmt
+from ckptfmt.errors import UnsupportedError
+from ckptfmt.keras.saved_models import saved_description
+from ckptfmt.keras.translate import translate
+from ckptfmt.keras.weight_changes import FromCudnn
+from ckptfmt.proto import messages
+from tests.support.corpus import CORPUS
+from tests.support.keras_models import sequential
+from tests.support.keras_pairs import assert_same, build, keras_2
+
+needs_corpus = pytest.mark.skipif(not CORPUS.is_dir(), reason=f"no corpus at {CORPUS}; set CKPTFMT_CORPUS")
+
+# --- SavedModels of the corpus -----------------------------------------------------------------------------
+
+
+@pytest.mark.tensorflow
+@pytest.mark.corpus
+@needs_corpus
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", ["flink_keras_2shard", "rossman_2shard", "spam_keras", "tfnet_lstm"])
+def test_models_of_the_corpus_predict_the_same(name: str, tmp_path: Path) -> None:
+    """Keras 2.2.4, 2.3, 2.8 and 2.12; the first two describe their layers in saved_model.pb."""
+    tf = pytest.importorskip("tensorflow", reason="compares with TensorFlow, which is not installed")
+    with ckptfmt.open_saved_model(CORPUS / name) as model:
+        new = build(translate(saved_description(model)))
+        new.set_weights(list(model.keras_layers[0].weights.values()))
+    shutil.copytree(CORPUS / name, tmp_path / name)
+    # Without Keras 2, TensorFlow does not know its optimizers, and fails to restore what they keep.
+    message = messages.SavedModel()
+    message.MergeFromString((CORPUS / name / "saved_model.pb").read_bytes())
+    for node in message.meta_graphs[0].object_graph_def.nodes:
+        del node.slot_variables[:]
+    (tmp_path / name / "saved_model.pb").write_bytes(message.SerializeToString())
+    signature = tf.saved_model.load(str(tmp_path / name)).signatures["serving_default"]
+    ((key, spec),) = signature.structured_input_signature[1].items()
+    shape = [2 if size is None else size for size in spec.shape]
+    given = tf.constant(np.random.default_rng(0).integers(0, 9, shape).astype(spec.dtype.as_numpy_dtype))
+    (want,) = signature(**{key: given}).values()
+    assert_same(new(given, training=False), want, 1e-5)
+
+
+@pytest.mark.corpus
+@needs_corpus
+@pytest.mark.parametrize(
+    ("name", "layer", "class_name"),
+    [
+        ("basic_pitch", "cq_t2010v2_1", "CQT2010v2"),
+        ("tfx_keras", "transform_features_layer", "TensorFlowTransform>TransformFeaturesLayer"),
+        ("tfnet_pyfunc", "transformer", "Transformer"),
+        ("tfdf_adult_rf", "", "CartModel"),
+    ],
+)
+def test_classes_of_their_authors_are_named(name: str, layer: str, class_name: str) -> None:
+    with ckptfmt.open_saved_model(CORPUS / name) as model:
+        refused = translate(saved_description(model)).refused
+    assert (layer, class_name) in {(each.layer, each.class_name) for each in refused}
+
+
+def test_a_saved_model_without_descriptions_says_so(tmp_path: Path) -> None:
+    model = sequential()
+    model.descriptions()  # takes them out
+    with (
+        ckptfmt.open_saved_model(model.write(tmp_path)) as opened,
+        pytest.raises(
+            UnsupportedError, match=r"saved_model.pb: this SavedModel does not describe its layers"
+        ),
+    ):
+        saved_description(opened)
+
+
+# --- JSON as older versions wrote it -----------------------------------------------------------------------
+
+VARIANCE = {
+    "class_name": "VarianceScaling",
+    "config": {"scale": 1.0, "mode": "fan_avg", "distribution": "normal", "seed": None},
+}
+
+
+def dense(name: str, units: int, **others: Any) -> dict[str, Any]:
+    config = {
+        "name": name,
+        "trainable": True,
+        "units": units,
+        "activation": "relu",
+        "use_bias": True,
+        "kernel_initializer": VARIANCE,
+        "bias_initializer": {"class_name": "Zeros", "config": {}},
+        "kernel_regularizer": None,
+        "bias_regularizer": None,
+        "activity_regularizer": None,
+        "kernel_constraint": None,
+        "bias_constraint": None,
+        **others,
+    }
+    return {"class_name": "Dense", "config": config}
+
+
+def lstm(**others: Any) -> dict[str, Any]:
+    config = {
+        "name": "lstm_1",
+        "trainable": True,
+        "return_sequences": False,
+        "go_backwards": False,
+        "stateful": False,
+        "unroll": False,
+        "implementation": 1,
+        "units": 2,
+        "activation": "tanh",
+        "recurrent_activation": "hard_sigmoid",
+        "use_bias": True,
+        "kernel_initializer": VARIANCE,
+        "unit_forget_bias": True,
+        "dropout": 0.0,
+        "recurrent_dropout": 0.0,
+        **others,
+    }
+    return {"class_name": "LSTM", "config": config}
+
+
+@pytest.mark.tensorflow
+@pytest.mark.filterwarnings("ignore")
+def test_a_sequential_model_of_keras_2_1_is_a_list() -> None:
+    layers = [dense("dense_1", 3, batch_input_shape=[None, 4], dtype="float32"), dense("dense_2", 2)]
+    layers.append({"class_name": "LeakyReLU", "config": {"alpha": {"type": "ndarray", "value": 0.25}}})
+    described = {
+        "class_name": "Sequential",
+        "config": layers,
+        "keras_version": "2.1.6",
+        "backend": "tensorflow",
+    }
+    new = build(translate(json.dumps(described)))
+    weights = [np.arange(size, dtype=np.float32) - 3 for size in (12, 3, 6, 2)]
+    new.set_weights(
+        [each.reshape(shape) for each, shape in zip(weights, [(4, 3), 3, (3, 2), 2], strict=True)]
+    )
+    given = np.ones((1, 4), np.float32)
+    hidden = np.maximum(given @ weights[0].reshape(4, 3) + weights[1], 0)
+    want = np.maximum(hidden @ weights[2].reshape(3, 2) + weights[3], 0)
+    assert_same(new(given), want, 1e-6)
+    assert new.layers[-1].negative_slope == 0.25
+
+
+@pytest.mark.tensorflow
+@pytest.mark.filterwarnings("ignore")
+def test_nested_lists_and_models_of_tensorflow_js_are_read() -> None:
+    inner = {
+        "class_name": "Sequential",
+        "config": [dense("d", 3, batch_input_shape=[None, 4])],
+        "name": "inner",
+    }
+    layers = [
+        {
+            "class_name": "InputLayer",
+            "name": "input_1",
+            "inbound_nodes": [],
+            "config": {
+                "batch_input_shape": [None, 4],
+                "dtype": "float32",
+                "sparse": False,
+                "name": "input_1",
+            },
+        },
+        {**inner, "inbound_nodes": [[["input_1", 0, 0, {}]]]},
+        {**dense("out", 1), "name": "out", "inbound_nodes": [[["inner", 1, 0, {}]]]},
+    ]
+    config = {
+        "name": "model_1",
+        "layers": layers,
+        "input_layers": [["input_1", 0, 0]],
+        "output_layers": [["out", 0, 0]],
+    }
+    topology = {"keras_version": "2.1.6", "model_config": {"class_name": "Model", "config": config}}
+    new = build(translate(topology))
+    assert [each.shape for each in new.weights] == [(4, 3), (3,), (3, 1), (1,)]
+    assert new(np.ones((2, 4), np.float32)).shape == (2, 1)
+
+
+@pytest.mark.tensorflow
+@pytest.mark.filterwarnings("ignore")
+def test_lstm_layers_of_keras_2_1_predict_the_same() -> None:
+    keras = keras_2()
+    config = {"name": "s", "layers": [lstm(batch_input_shape=[None, 5, 3])]}
+    old = keras.Sequential.from_config(json.loads(json.dumps(config)))
+    translation = translate({"class_name": "Sequential", "config": config, "keras_version": "2.1.6"})
+    new = build(translation)
+    (change,) = translation.changes
+    assert (change.layer, change.reason) == (
+        "lstm_1",
+        "hard_sigmoid of Keras 3 is flatter than that of Keras 2",
+    )
+    values = [np.random.default_rng(at).normal(size=each.shape) for at, each in enumerate(old.weights)]
+    old.set_weights(values)
+    names = ("kernel", "recurrent_kernel", "bias")
+    new.set_weights([change.apply(name, value) for name, value in zip(names, values, strict=True)])
+    given = np.random.default_rng(9).normal(size=(2, 5, 3)).astype(np.float32)
+    assert_same(new(given), old(given), 2e-6)
+
+
+@pytest.mark.tensorflow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("class_name", ["CuDNNLSTM", "CuDNNGRU"])
+def test_cudnn_layers_become_those_that_keras_2_makes_of_them(class_name: str) -> None:
+    keras = keras_2()
+    from tf_keras.src.saving.legacy import hdf5_format
+
+    config = {"name": "rnn", "units": 2, "return_sequences": True, "batch_input_shape": [None, 5, 3]}
+    layer = {"class_name": class_name, "config": config}
+    translation = translate({"class_name": "Sequential", "config": {"name": "s", "layers": [layer]}})
+    (change,) = translation.changes
+    assert isinstance(change, FromCudnn)
+    gates = change.gates
+    random = np.random.default_rng(0)
+    shapes = {"kernel": (3, 2 * gates), "recurrent_kernel": (2, 2 * gates), "bias": (2 * 2 * gates,)}
+    stored = {name: random.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+    old = getattr(keras.layers, class_name.removeprefix("CuDNN"))(2, return_sequences=True)
+    old.build((None, 5, 3))
+    old.set_weights(hdf5_format.preprocess_weights_for_loading(old, list(stored.values())))
+    new = build(translation)
+    new.set_weights([change.apply(name, value) for name, value in stored.items()])
+    for want, got in zip(old.get_weights(), new.get_weights(), strict=True):
+        np.testing.assert_array_equal(got, want)
+    given = random.normal(size=(2, 5, 3)).astype(np.float32)
+    assert_same(new(given), old(given), 2e-6)
+
+
+@pytest.mark.tensorflow
+@pytest.mark.filterwarnings("ignore")
+def test_gru_layers_without_the_argument_reset_before() -> None:
+    config = {"name": "gru", "units": 2, "recurrent_activation": "sigmoid", "batch_input_shape": [None, 5, 3]}
+    layer = {"class_name": "GRU", "config": config}
+    new = build(translate({"class_name": "Sequential", "config": {"name": "s", "layers": [layer]}}))
+    assert not new.layers[0].reset_after
+    assert new.weights[2].shape == (6,)
+
+
+@pytest.mark.tensorflow
+@pytest.mark.filterwarnings("ignore")
+def test_spectral_normalization_keeps_its_layer() -> None:
+    """Beside Keras 3, tf_keras cannot make one."""
+    config = {
+        "name": "sn",
+        "layer": dense("d", 2, activation="linear"),
+        "power_iterations": 3,
+        "batch_input_shape": [None, 4],
+    }
+    layer = {"class_name": "SpectralNormalization", "config": config}
+    new = build(translate({"class_name": "Sequential", "config": {"name": "s", "layers": [layer]}}))
+    assert new.layers[0].power_iterations == 3
+    assert new.layers[0].layer.units == 2
+
+
+def test_time_major_layers_are_refused() -> None:
+    layers = [lstm(batch_input_shape=[5, None, 3], time_major=True)]
+    (refused,) = translate({"class_name": "Sequential", "config": {"name": "s", "layers": layers}}).refused
+    assert refused == ("lstm_1", "LSTM", "has the argument time_major=True, which Keras 3 does not have")
+
+
+def test_what_is_left_out_is_noted_if_it_is_not_the_default() -> None:
+    normalization = {
+        "class_name": "BatchNormalization",
+        "config": {"name": "bn", "axis": [1], "virtual_batch_size": 2, "adjustment": None, "fused": False},
+    }
+    own = {"class_name": "OwnRegularizer", "config": {"x": 1}}
+    layers = [
+        dense("d", 2, batch_input_shape=[None, 4], kernel_regularizer=own, bias_constraint="own"),
+        normalization,
+    ]
+    translation = translate({"class_name": "Sequential", "config": {"name": "s", "layers": layers}})
+    assert [each[:2] for each in translation.dropped] == [
+        *(("d", "kernel_regularizer"), ("d", "bias_constraint"), ("bn", "virtual_batch_size")),
+    ]
+    assert translation.dropped[0].value == own
+    _, first, second = translation.config["config"]["layers"]
+    assert (first["config"]["kernel_regularizer"], second["config"]["axis"]) == (None, 1)
