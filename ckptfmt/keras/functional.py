@@ -8,8 +8,9 @@ from typing import Any
 
 from ckptfmt.errors import CorruptError
 from ckptfmt.keras.description import Json, is_description, is_model, layers_of, name_of
+from ckptfmt.keras.names import without_slashes
 from ckptfmt.keras.nodes import Argument, Call, Tensor, decode_argument, decode_call, encode_call, tensors
-from ckptfmt.keras.operations import calls_function, simplified, translate_operation
+from ckptfmt.keras.operations import calls_function, simplified, translate_operation, unused_operation
 from ckptfmt.keras.sequential import input_of
 from ckptfmt.keras.translation import Work, below
 from ckptfmt.text.quoting import shortened
@@ -19,7 +20,11 @@ _RECURRENT = ("RNN", "SimpleRNN", "LSTM", "GRU", "ConvLSTM1D", "ConvLSTM2D", "Co
 
 
 def translate_functional(config: dict[str, Any], path: str, work: Work) -> dict[str, Any]:
-    """Translate a functional model."""
+    """Translate a functional model.
+
+    Its layers keep their order, by which object graphs number them; operations that are added come last.
+    """
+    config = without_slashes(config, path, work)
     layers = {name_of(each): each for each in layers_of(config, path)}
     calls = {
         name: [simplified(each, decode_call(node, layers)) for node in _nodes_of(each)]
@@ -28,14 +33,17 @@ def translate_functional(config: dict[str, Any], path: str, work: Work) -> dict[
     inputs, outputs = (_ends(config.get(key), layers) for key in ("input_layers", "output_layers"))
     used = _used_calls(calls, outputs)
     offsets = {name: _offset(each, len(calls[name]), used) for name, each in layers.items()}
-    translated = []
-    # What only computed the shape for a function may be needed no more.
+    translated: list[dict[str, Any]] = []
+    added: list[dict[str, Any]] = []
     needed = _needed(calls, outputs)
     for name, each in layers.items():
-        if calls_function(each) and name not in needed:
-            continue
         if calls_function(each):
-            translated += _operations(each, name, calls[name], offsets, below(path, name), work)
+            if name in needed:
+                made = _operations(each, name, calls[name], offsets, below(path, name), work)
+                added += made[:-1]
+                translated += made[-1:]
+            else:
+                translated.append(unused_operation(name))
             continue
         layer = work.layer(each, below(path, name))
         layer["name"] = name
@@ -46,7 +54,7 @@ def translate_functional(config: dict[str, Any], path: str, work: Work) -> dict[
     new = {
         "name": config.get("name", "model"),
         "trainable": config.get("trainable", True),
-        "layers": translated,
+        "layers": translated + added,
         "input_layers": _encode_ends(inputs, shifts),
         "output_layers": _encode_ends(outputs, shifts),
     }

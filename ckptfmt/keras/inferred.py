@@ -8,12 +8,12 @@ layer in a layer is stored by its attribute, so its class does not matter, unles
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 from ckptfmt.errors import UnsupportedError
 from ckptfmt.keras.classes import classes
 from ckptfmt.keras.layer_variables import INNER_CELLS, RANKS
-from ckptfmt.keras.object_variables import LISTS, numbered_layers, variable_key
+from ckptfmt.keras.object_variables import GENERATORS, LISTS, numbered, numbered_layers, variable_key
 from ckptfmt.keras.placed import Placed
 from ckptfmt.keras.structure import container_paths, snake_case, variable_path
 from ckptfmt.keras.translation import below
@@ -45,7 +45,7 @@ _FOLLOWED = re.compile(
 """Attributes by which layers refer to the layers in them."""
 
 
-_NOT_KEPT = frozenset(("_state_var", "summary", "num_documents"))
+_NOT_KEPT = GENERATORS | {"summary", "num_documents"}
 """Attributes of layers that are variables which Keras 3 does not have, or makes itself."""
 
 
@@ -145,10 +145,10 @@ class _Inference:
             else:
                 self._place_layer(child, inner)
         if "cells" in children:
-            self._place_cells(children["cells"].children, below(path, "cells"))
+            self._place_cells(children["cells"], below(path, "cells"))
 
-    def _place_cells(self, children: Mapping[str, ObjectNode], container: str) -> None:
-        cells = [child for _, child in sorted((int(k), v) for k, v in children.items() if k.isdecimal())]
+    def _place_cells(self, node: ObjectNode, container: str) -> None:
+        cells = numbered(node)
         names = []
         for cell in cells:
             parts = next(_full_names(cell), "").split("/")

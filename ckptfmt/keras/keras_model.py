@@ -16,7 +16,10 @@ from ckptfmt.keras.translation import Translation
 from ckptfmt.keras.vocabularies import VOCABULARY, Word, needs_vocabulary, specials, vocabulary_file
 from ckptfmt.keras.weight_changes import WeightChange
 from ckptfmt.tensors.tensors import Tensors
-from ckptfmt.text.quoting import shortened
+from ckptfmt.text.quoting import listed, shortened
+
+_LISTED = 20
+"""Layers that a message lists."""
 
 _SHOWN = 80
 """Characters of a value that a note shows."""
@@ -79,6 +82,7 @@ def keras_model(
 
     Raises UnsupportedError if variables or vocabularies are missing; the message names the layers.
     """
+    _refuse_activations(model, file)
     assets: dict[str, bytes] = {}
     configs = {each.layer: each.config for each in translation.adapted}
     for layer in model.walk():
@@ -98,6 +102,14 @@ def keras_model(
         *(file, model_variables(tensors, placed.tensors, file, changes), translation),
         *(layer_names(model), assets, _notes(translation, placed)),
     )
+
+
+def _refuse_activations(model: Layer, file: str) -> None:
+    """Refuse activations that have variables: Keras 3 does not make these before the model is called."""
+    refused = [each.where for each in model.walk() if each.edges == ("activation",) and each.variables]
+    if refused:
+        what = "Keras 3 does not load weights of activations; make them layers of the model"
+        raise UnsupportedError(f"{what}: {listed(refused, _LISTED)}", file=file)
 
 
 def _changes(model: Layer, translation: Translation) -> dict[str, list[Change]]:

@@ -31,6 +31,9 @@ _HARMLESS = frozenset(
 )
 """Arguments that change no prediction: they say how a layer is built, made fast, or trained."""
 
+_TRAINED_WITH = frozenset(("renorm", "renorm_clipping", "renorm_momentum"))
+"""Arguments that Keras 3 has, but not always had, and that add variables which only training reads."""
+
 _UNSAID = frozenset(
     (
         *("batch_input_shape", "input_shape", "input_length", "query_shape", "key_shape", "value_shape"),
@@ -77,7 +80,7 @@ def _translate_arguments(
     start = len(work.changes)
     for old, value in config.items():
         argument = new.renamed.get(old, old)
-        if argument in known.arguments:
+        if argument in known.arguments and argument not in _TRAINED_WITH:
             arguments[argument] = _translate(known, argument, value, path, work)
         elif not new.predicts_only:
             _leave_out(known, argument, value, path, work)
@@ -137,3 +140,6 @@ def _mend(class_name: str, arguments: dict[str, Any]) -> None:
         arguments["dtype"] = None
     if class_name == "BatchNormalization" and isinstance(axis, list) and len(axis) == 1:
         arguments["axis"] = axis[0]
+    activation = arguments.get("activation")
+    if class_name == "Dense" and is_description(activation) and "build_config" not in activation:
+        activation["build_config"] = {"input_shape": [None, arguments.get("units")]}

@@ -8,10 +8,10 @@ to its variables and the layers in it by its attributes, in SavedModels as in ch
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 
 from ckptfmt.errors import UnsupportedError
-from ckptfmt.keras.layer_variables import INNER_CELLS
+from ckptfmt.keras.layer_variables import INNER_CELLS, RANKS
 from ckptfmt.keras.placed import Placed, names_text
 from ckptfmt.keras.structure import Layer, variable_path
 from ckptfmt.keras.translation import below
@@ -29,6 +29,10 @@ LISTS = frozenset(
     )
 )
 """Edges to what Keras lists a second time, and to what is not part of a layer."""
+
+
+GENERATORS = frozenset(("_random_generator", "_generator", "_state_var"))
+"""Edges to generators of random numbers and to their states, which Keras 3 makes anew."""
 
 
 def find_model(graph: ObjectGraph) -> ObjectNode | None:
@@ -136,27 +140,35 @@ def _place_unknown(layer: Layer, node: ObjectNode, placed: Placed) -> None:
             placed.guessed.append(layer.where or layer.name)
         placed.tensors |= {variable_path(path, number): key for number, key in enumerate(own)}
         for name, child in at.children.items():
-            if name not in LISTS and child.id not in met:
+            if name not in LISTS and name not in GENERATORS and child.id not in met:
                 met.add(child.id)
                 waiting.append((child, below(path, name), is_in_list or name.isdecimal()))
 
 
 def own_variables(node: ObjectNode) -> list[str]:
-    """Return the keys of the variables that a layer has itself, as Keras 2 orders them, if it says that."""
+    """Return the keys of the variables that a layer has itself, in the order of Keras 2 if that is known.
+
+    A SavedModel lists them. In a checkpoint, the names that Keras's own layers use tell, or else the order in
+    which the layer was given them.
+    """
     children = node.children
     own = {
-        child.id: key
+        name: child
         for name, child in children.items()
-        if name not in LISTS and (key := variable_key(child)) is not None
+        if name not in LISTS and name not in GENERATORS and variable_key(child) is not None
     }
+    order = list({child.id: child for child in own.values()}.values())
     if "variables" in children:
-        members = children["variables"].children
-        order = [child.id for _, child in sorted(_numbered(members)) if child.id in own]
-        own = {number: own[number] for number in (*order, *own)}
-    return list(own.values())
+        listed = [child.id for child in numbered(children["variables"])]
+        places = {number: at for at, number in enumerate(listed)}
+        order.sort(key=lambda child: places.get(child.id, len(places)))
+    elif own.keys() <= RANKS.keys():
+        order = [own[name] for name in sorted(own, key=lambda name: RANKS[name])]
+    keys = (variable_key(child) for child in order)
+    return list(dict.fromkeys(key for key in keys if key is not None))
 
 
-def _numbered(members: Mapping[str, ObjectNode]) -> Iterator[tuple[int, ObjectNode]]:
-    for name, child in members.items():
-        if name.isdecimal():
-            yield int(name), child
+def numbered(node: ObjectNode) -> list[ObjectNode]:
+    """Return the members of a list, in their order."""
+    members = {int(name): child for name, child in node.children.items() if name.isdecimal()}
+    return [members[number] for number in sorted(members)]

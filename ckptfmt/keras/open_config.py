@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+from collections.abc import Mapping
 
 from ckptfmt import filetype
 from ckptfmt.errors import UnsupportedError
@@ -24,6 +25,9 @@ def read_config(fs: Filesystem, config: Config | str | os.PathLike[str], limits:
     """
     if isinstance(config, str) and config.lstrip().startswith("{"):
         return config
+    if isinstance(config, Mapping) and "layers" in config and "class_name" not in config:
+        # The result of get_config.
+        return {"class_name": "Functional" if "input_layers" in config else "Sequential", "config": config}
     if not isinstance(config, (str, os.PathLike)):
         return config
     path = os.fspath(config)

@@ -41,7 +41,7 @@ def open_keras_model(
     described = None if config is None else read_config(fs, config, limits)
     kind = filetype.recognise_path(fs, path)
     if kind is not None and kind.holds is Holds.SAVED_MODEL:
-        return open_keras_saved_model(fs, path, limits)
+        return open_keras_saved_model(fs, path, described, limits)
     # These modules need h5py, which SavedModels do not.
     if kind is not None and kind.tensors == "hdf5":
         open_hdf5 = importlib.import_module("ckptfmt.keras.open_hdf5")

@@ -9,7 +9,7 @@ from ckptfmt.keras.keras_model import UNCHANGED, KerasModel, keras_model
 from ckptfmt.keras.model_variables import model_variables
 from ckptfmt.keras.object_variables import find_model, place_objects
 from ckptfmt.keras.placed import Placed
-from ckptfmt.keras.saved_models import saved_description
+from ckptfmt.keras.saved_models import describes_itself, saved_description
 from ckptfmt.keras.structure import Layer, structure
 from ckptfmt.keras.translate import translate
 from ckptfmt.keras.vocabularies import Word, checkpoint_vocabulary, saved_vocabulary
@@ -20,13 +20,21 @@ from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.tensors.tensors import Tensors
 
 
-def open_keras_saved_model(fs: Filesystem, path: str, limits: Limits) -> KerasModel:
-    """Open the Keras 2 model in a SavedModel, with its own variables."""
+def open_keras_saved_model(fs: Filesystem, path: str, config: Config | None, limits: Limits) -> KerasModel:
+    """Open the Keras 2 model in a SavedModel, with its own variables.
+
+    ``config`` describes it if the SavedModel does not; else it is the checkpoint in it that is opened.
+    """
     model = open_saved_model(path, fs=fs, limits=limits)
-    translation = translate(saved_description(model), file=model.file, limits=limits)
     checkpoint = model.checkpoint
     if checkpoint is None or checkpoint.object_graph is None:
         raise UnsupportedError("this SavedModel has no variables that belong to objects", file=model.file)
+    described = describes_itself(model)
+    if config is None and not described and find_model(checkpoint.object_graph) is None:
+        saved_description(model)  # raises
+    if config is not None or not described:
+        return open_keras_checkpoint(checkpoint, config, limits)
+    translation = translate(saved_description(model), file=model.file, limits=limits)
     layers = structure(translation.config)
     placed = _place(layers, checkpoint.object_graph.root, path)
 

@@ -137,7 +137,7 @@ _TABLE: dict[str, Operation] = {
     "nn.avg_pool2d": _op("nn.AveragePool", "input", "ksize>pool_size strides padding", fixed=_NHWC),
     "image.resize": _op(
         *("image.Resize", "images", "size method>interpolation antialias"),
-        fixed={"preserve_aspect_ratio": False},
+        fixed={"preserve_aspect_ratio": False, "half_pixel_centers": True, "align_corners": False},
     ),
     "image.rgb_to_grayscale": _op("image.RGBToGrayscale", "images"),
     "image.flip_left_right": _op("numpy.Flip", "image", defaults={"axis": -2}),

@@ -17,12 +17,16 @@ from collections.abc import Collection, Mapping
 from itertools import accumulate
 from typing import Any, NamedTuple
 
+from ckptfmt.keras.graph_operations import CLASS, function_call
 from ckptfmt.keras.nodes import Argument, Call, Tensor, tensors
 from ckptfmt.keras.operation_table import Operation, operation
 from ckptfmt.keras.translation import Work
 from ckptfmt.text.quoting import shortened
 
-_CLASSES = ("TFOpLambda", "SlicingOpLambda")
+_CLASSES = ("TFOpLambda", "SlicingOpLambda", CLASS)
+
+_MASKS = ("ellipsis", "new_axis", "shrink_axis", "begin", "end")
+"""Arguments of tf.strided_slice with a bit for each index."""
 
 _WITHOUT_TENSORS = ("einsum", "linalg.einsum")
 """Functions that take tensors after another argument, of which Keras 2 saves only the first."""
@@ -51,8 +55,7 @@ def translate_operation(
     description: Mapping[str, Any], name: str, call: Call, path: str, taken: Collection[str], work: Work
 ) -> list[MadeOperation]:
     """Return the operations for a function and its call; the last has its name. None if it is refused."""
-    function = description["config"].get("function")
-    function = function if isinstance(function, str) else "?"
+    function, call = _function(description, call)
     try:
         if function == "__operators__.getitem":
             return [_get_item(name, call)]
@@ -71,6 +74,22 @@ def translate_operation(
     except _UnfitError as reason:
         work.refuse(path, description["class_name"], f"calls tf.{shortened(function, 80)}, which {reason}")
         return []
+
+
+def _function(description: Mapping[str, Any], call: Call) -> tuple[str, Call]:
+    """Return the function that a layer calls, and the call."""
+    if description["class_name"] == CLASS:
+        return function_call(description["config"], call)
+    function = description["config"].get("function")
+    return function if isinstance(function, str) else "?", call
+
+
+def unused_operation(name: str) -> dict[str, Any]:
+    """Return an operation that is never called, for a function that is needed no more.
+
+    It may have computed the shape for another function, for example.
+    """
+    return {**_operation("numpy.Copy", name, {}), "inbound_nodes": []}
 
 
 def _described(module: str, class_name: str, name: str, config: Mapping[str, Any]) -> dict[str, Any]:
@@ -125,6 +144,10 @@ def _mended(class_name: str, config: dict[str, Any]) -> dict[str, Any]:
         if not isinstance(epsilon, float) or not epsilon >= 0:
             raise _UnfitError(f"has epsilon={shortened(repr(epsilon), 80)} here, which Keras 3 does not have")
         config["epsilon"] = epsilon**0.5
+    for key in ("pool_size", "strides"):
+        # Those of the batch and of the channels are not left out everywhere.
+        if isinstance(config.get(key), list) and len(config[key]) == 4 and config[key][::3] == [1, 1]:
+            config[key] = config[key][1:3]
     for key in ("mode", "padding"):
         if isinstance(config.get(key), str):
             config[key] = config[key].lower()
@@ -196,18 +219,20 @@ def _strided_slice(name: str, call: Call) -> MadeOperation:
     begin, end = (_numbers(call.others.get(key), key) for key in ("begin", "end"))
     steps = call.others.get("strides")
     strides = [1] * len(begin) if steps is None else _numbers(steps, "strides")
-    if any(call.others.get(f"{each}_mask") for each in ("ellipsis", "new_axis", "shrink_axis")):
-        raise _UnfitError("has a mask here, which Keras 3 does not have")
-    masks = [call.others.get(f"{each}_mask") or 0 for each in ("begin", "end")]
-    from_start, to_end = _numbers(masks, "masks")
-    spec = [
-        {
-            "start": None if from_start >> at & 1 else begin[at],
-            "stop": None if to_end >> at & 1 else end[at],
-            "step": strides[at],
-        }
-        for at in range(min(len(begin), len(end), len(strides)))
-    ]
+    ellipsis, new_axis, single, from_start, to_end = _numbers(
+        [call.others.get(f"{each}_mask") or 0 for each in _MASKS], "masks"
+    )
+    spec: list[Argument] = []
+    for at, (start, stop, step) in enumerate(zip(begin, end, strides, strict=False)):
+        if ellipsis >> at & 1:
+            spec.append({"class_name": "__ellipsis__"})
+        elif new_axis >> at & 1:
+            spec.append(None)
+        elif single >> at & 1:
+            spec.append(start)
+        else:
+            first, last = None if from_start >> at & 1 else start, None if to_end >> at & 1 else stop
+            spec.append({"start": first, "stop": last, "step": step})
     return _get_item(name, Call(call.first, {"slice_spec": spec}))
 
 

@@ -6,11 +6,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ckptfmt.keras.description import is_description, is_model, layers_of, name_of
+from ckptfmt.keras.names import without_slashes
 from ckptfmt.keras.translation import Work, below
 
 
 def translate_sequential(config: dict[str, Any], path: str, work: Work) -> dict[str, Any]:
     """Translate a Sequential model. Its input, if the first layer says it, becomes a layer."""
+    config = without_slashes(config, path, work)
     layers = layers_of(config, path)
     translated: list[dict[str, Any]] = []
     if layers and layers[0]["class_name"] != "InputLayer":

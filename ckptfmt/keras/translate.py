@@ -45,7 +45,7 @@ def translate(
     except CkptfmtError as error:
         raise error.at(file) if file is not None else error from None
     return Translation(
-        new, tuple(work.dropped), tuple(work.refused), tuple(work.changes), tuple(work.adapted)
+        new, tuple(work.dropped), tuple(work.refused), tuple(work.changes), tuple(work.adapted), work.renamed
     )
 
 

@@ -68,6 +68,8 @@ class Translation:
     """Weights that must change, or else the predictions do."""
     adapted: tuple[AdaptedArgument, ...] = ()
     """What is still missing in :attr:`config`, because only the rest of the model has it."""
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    """Names that layers had in Keras 2, by their paths, if they have others in Keras 3: without slashes."""
 
     def raise_if_refused(self, file: str | None = None) -> None:
         """Raise UnsupportedError if layers cannot be translated, which names them with the reasons."""
@@ -97,6 +99,7 @@ class Work:
     refused: list[RefusedLayer] = field(default_factory=list)
     changes: list[Scaling | FromCudnn] = field(default_factory=list)
     adapted: list[AdaptedArgument] = field(default_factory=list)
+    renamed: dict[str, str] = field(default_factory=dict)
 
     def layer(self, description: Mapping[str, Any], path: str) -> dict[str, Any]:
         """Translate the description of a layer."""

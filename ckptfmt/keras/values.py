@@ -55,7 +55,11 @@ def translate_activation(value: Json, path: str, class_name: str, work: Work) ->
     if value is None or (isinstance(value, str) and value in activations()):
         return value
     if isinstance(value, dict) and isinstance(value.get("config"), dict):
-        return work.layer(value, f"{path}/activation")
+        activation = work.layer(value, f"{path}/activation")
+        if isinstance(value.get("build_config"), dict):
+            # Keras 3 does not build the layer for an activation when it builds the layer that has it.
+            activation["build_config"] = value["build_config"]
+        return activation
     name = value if isinstance(value, str) else type(value).__name__
     work.refuse(path, class_name, f"has the activation {name!r}, which Keras 3 does not have")
     return value

@@ -139,7 +139,7 @@ CASES: dict[str, list[Callable[[str], Make]]] = {
     **{name: [on(4, 4, 4, 3)] for name in ("AveragePooling3D", "MaxPooling3D")},
     "BatchNormalization": [
         *(on(4, 3), on(4, 3, axis=1, scale=False, center=False), on(3, 3, 3, fused=True, epsilon=0.1)),
-        *(on(4, 3, renorm=True), on(4, 3, synchronized=True)),
+        on(4, 3, synchronized=True),
     ],
     "Bidirectional": [
         wrapping(lambda layers: layers.LSTM(2), 4, 3),

@@ -284,3 +284,109 @@ def test_what_is_left_out_is_noted_if_it_is_not_the_default() -> None:
     assert translation.dropped[0].value == own
     _, first, second = translation.config["config"]["layers"]
     assert (first["config"]["kernel_regularizer"], second["config"]["axis"]) == (None, 1)
+
+
+# --- TensorFlow 2.0 to 2.3: operations of graphs ------------------------------------------------------------
+
+OPERATIONS: dict[str, Any] = {
+    "arithmetic": lambda tf, x, y, image: (x + 1) * y - 2 / (y + 9),
+    "relu": lambda tf, x, y, image: tf.nn.relu(x) + tf.nn.leaky_relu(x, 0.1) + tf.nn.softmax(x),
+    "mean": lambda tf, x, y, image: tf.reduce_mean(x, axis=1, keepdims=True) + tf.reduce_sum(x),
+    "steps": lambda tf, x, y, image: x[:, 1:3, ::2],
+    "last": lambda tf, x, y, image: x[:, -1],
+    "new axis": lambda tf, x, y, image: x[:, tf.newaxis, ..., 2],
+    "slice": lambda tf, x, y, image: tf.slice(x, [0, 0, 0], [-1, 2, 3]),
+    "concat": lambda tf, x, y, image: tf.concat([x, y], -1),
+    "stack": lambda tf, x, y, image: tf.stack([x, y], 1),
+    "unstack": lambda tf, x, y, image: tf.unstack(x, axis=1) + tf.split(x, 2, 1) + tf.split(x, [1, 5], -1),
+    "reshape": lambda tf, x, y, image: tf.reshape(x, [-1, 24]),
+    "transpose": lambda tf, x, y, image: tf.transpose(x, [0, 2, 1]),
+    "matmul": lambda tf, x, y, image: tf.matmul(x, y, transpose_b=True),
+    "axes": lambda tf, x, y, image: tf.squeeze(tf.expand_dims(x, -1), -1),
+    "cast": lambda tf, x, y, image: tf.cast(tf.cast(x, tf.int32), tf.float32),
+    "pad": lambda tf, x, y, image: tf.pad(x, [[0, 0], [1, 1], [0, 0]]),
+    "resize": lambda tf, x, y, image: tf.image.resize(image, (4, 4)),
+    "pools": lambda tf, x, y, image: (
+        tf.nn.max_pool2d(image, 2, 2, "SAME") + tf.nn.avg_pool2d(image, 2, 2, "SAME")
+    ),
+    "l2": lambda tf, x, y, image: tf.nn.l2_normalize(x, -1) + tf.math.squared_difference(x, y),
+    "gather": lambda tf, x, y, image: tf.gather(x, [0, 2], axis=1),
+    "clip": lambda tf, x, y, image: tf.clip_by_value(tf.tile(x, [1, 2, 1]), -1.0, 1.0),
+    "one hot": lambda tf, x, y, image: tf.one_hot(tf.argmax(x, -1), 6),
+    "add n": lambda tf, x, y, image: tf.add_n([x, y, tf.where(x > 0, x, y), tf.identity(x)]),
+    "bias": lambda tf, x, y, image: tf.nn.bias_add(x, np.arange(6, dtype=np.float32)),
+}
+
+
+@pytest.mark.tensorflow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("case", OPERATIONS)
+def test_operations_of_graphs_compute_the_same(case: str) -> None:
+    tf = pytest.importorskip("tensorflow", reason="compares with TensorFlow, which is not installed")
+    keras = keras_2()
+    arrays = [
+        np.random.default_rng(3).normal(size=(2, *size)).astype(np.float32)
+        for size in [(4, 6), (4, 6), (8, 8, 3)]
+    ]
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        inputs = [keras.Input(each.shape[1:], name=f"input{at}") for at, each in enumerate(arrays)]
+        outputs = OPERATIONS[case](tf, *inputs)
+        model = keras.Model(inputs, outputs)
+        text = model.to_json()
+        want = session.run(outputs, dict(zip(inputs, arrays, strict=True)))
+    keras.backend.clear_session()
+    assert "TensorFlowOpLayer" in text
+    assert_same(build(translate(text))([tf.constant(each) for each in arrays]), want, 1e-5)
+
+
+def test_other_operations_of_graphs_are_named() -> None:
+    layer = {
+        "class_name": "TensorFlowOpLayer",
+        "config": {"name": "Own", "node_def": {"name": "Own", "op": "Own"}, "constants": {}},
+        "name": "tf_op_layer_Own",
+        "inbound_nodes": [[["x", 0, 0, {}]]],
+    }
+    entry = {"class_name": "InputLayer", "config": {"name": "x", "batch_input_shape": [None, 3]}, "name": "x"}
+    ends = {"input_layers": [["x", 0, 0]], "output_layers": [["tf_op_layer_Own", 0, 0]]}
+    config = {"name": "m", "layers": [{**entry, "inbound_nodes": []}, layer], **ends}
+    (refused,) = translate({"class_name": "Model", "config": config}).refused
+    assert refused.reason == "calls tf.raw_ops.Own, which has no counterpart in Keras 3"
+
+
+# --- names -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.tensorflow
+@pytest.mark.filterwarnings("ignore")
+def test_slashes_in_the_names_of_layers_become_underscores() -> None:
+    keras = keras_2()
+    keras.backend.clear_session()
+    tensor = keras.Input((4,), name="in/x")
+    hidden = keras.layers.Dense(3, name="block/dense")(tensor)
+    other = keras.layers.Dense(3, name="block_dense")(tensor)
+    inner = keras.Sequential([keras.layers.Dense(3, name="a/b", input_shape=(3,))], name="inner")
+    model = keras.Model(tensor, inner(keras.layers.Add(name="sum")([hidden, other])))
+    translation = translate(model.to_json())
+    assert dict(translation.renamed) == {
+        "in_x": "in/x",
+        "block_dense_": "block/dense",
+        "inner/a_b": "a/b",
+        "inner/a_b_input": "a/b_input",
+    }
+    new = build(translation)
+    new.set_weights(model.get_weights())
+    given = np.ones((2, 4), np.float32)
+    assert_same(new(given), model(given), 1e-6)
+
+
+@pytest.mark.tensorflow
+@pytest.mark.filterwarnings("ignore")
+def test_layers_as_activations_are_built_with_their_weights() -> None:
+    keras = keras_2()
+    layers = keras.layers
+    stack = [layers.Conv1D(3, 2, activation=layers.PReLU(), input_shape=(4, 3)), layers.Flatten()]
+    model = keras.Sequential([*stack, layers.Dense(2, activation=layers.PReLU())])
+    new = build(translate(model.to_json()))
+    new.set_weights(model.get_weights())
+    given = np.random.default_rng(0).normal(size=(2, 4, 3)).astype(np.float32)
+    assert_same(new(given), model(given), 1e-6)

@@ -185,6 +185,24 @@ def test_an_operation_keeps_the_name_of_its_layer() -> None:
     config = {"name": "m", "layers": layers, "input_layers": [["x", 0, 0]], "output_layers": [["d", 0, 0]]}
     translated = translate(json.dumps({"class_name": "Functional", "config": config})).config["config"]
     assert [(each["name"], each["class_name"]) for each in translated["layers"]] == [
-        *(("x", "InputLayer"), ("d_1", "Subtract"), ("d", "Square")),
+        *(("x", "InputLayer"), ("d", "Square"), ("d_1", "Subtract")),
     ]
     assert translated["output_layers"] == ["d", 0, 0]
+
+
+@pytest.mark.tensorflow
+@pytest.mark.filterwarnings("ignore")
+def test_layers_keep_the_numbers_that_object_graphs_give_them() -> None:
+    """A function may become two operations, or none."""
+    import tensorflow as tf
+
+    keras = keras_2()
+    keras.backend.clear_session()
+    tensor = keras.Input((4, 6))
+    reshaped = tf.reshape(tensor, [tf.shape(tensor)[0], 24])
+    squared = tf.math.squared_difference(keras.layers.Dense(3)(reshaped), 0.5)
+    model = keras.Model(tensor, keras.layers.Dense(2)(squared))
+    new = translate(model.to_json()).config["config"]["layers"]
+    assert [each["name"] for each in new[: len(model.layers)]] == [each.name for each in model.layers]
+    assert len(new) == len(model.layers) + 1
+    assert_same_predictions(model, model.to_json(), np.ones((2, 4, 6), np.float32))

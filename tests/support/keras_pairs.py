@@ -30,7 +30,7 @@ def fill(model: Any) -> None:
         id(each) for layer in model._flatten_layers() if hasattr(layer, "adapt") for each in layer.weights
     ]
     for seed, variable in enumerate(model.weights):
-        if variable.dtype.is_floating and id(variable) not in adapted:
+        if id(variable) not in adapted and variable.dtype.is_floating:
             variable.assign(np.random.default_rng(seed).uniform(0.1, 0.9, variable.shape))
 
 

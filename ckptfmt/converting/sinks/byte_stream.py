@@ -23,6 +23,7 @@ from ckptfmt.checkpoint.raw_copy import BATCH, check_places, copy_large, copy_pi
 from ckptfmt.checkpoint.slices import whole
 from ckptfmt.converting.sinks.outgoing import Outgoing
 from ckptfmt.converting.sinks.writing import Writing
+from ckptfmt.errors import CkptfmtError
 from ckptfmt.storage.output import NewFile
 
 
@@ -63,12 +64,15 @@ def _of_one(tensor: Outgoing) -> Iterator[Stretch]:
 
 def _in_slices(tensor: Outgoing, entry: Entry, bundle: Bundle) -> Iterator[Stretch]:
     """Iterate over the slices of a tensor if these follow one another in C order; else it is read."""
-    partition = partition_of(entry.shape, entry.slices)
+    try:
+        partition = partition_of(entry.shape, entry.slices)
+        needed = partition.needed(whole(entry.shape)).tolist()
+    except CkptfmtError as error:  # they overlap, or leave a part uncovered
+        raise error.at(bundle.files.tables[0], label=f"tensor {entry.name!r}") from None
     rest = whole(entry.shape)[1:]
-    if not entry.shape or any(partition.region(number)[1:] != rest for number in range(len(entry.slices))):
+    if not entry.shape or any(partition.region(number)[1:] != rest for number in needed):
         yield Stretch(tensor, None)
         return
-    needed = partition.needed(whole(entry.shape)).tolist()  # which raises if a part is covered by none
     for number in sorted(needed, key=lambda each: partition.region(each)[0]):
         yield Stretch(tensor, bundle.index.find_slice(entry, entry.slices[number]))
 

@@ -53,7 +53,14 @@ NOTED_AFTER = 5.0
 _MOST_JOURNAL_BYTES = 256 << 20
 """Bytes of the largest journal that is read: that of millions of tensors."""
 
-_OPEN = os.O_WRONLY | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+_OPEN = (
+    os.O_WRONLY
+    | os.O_CREAT
+    | getattr(os, "O_NOFOLLOW", 0)
+    | getattr(os, "O_NONBLOCK", 0)
+    | getattr(os, "O_BINARY", 0)
+)
+"""Not what a link leads to, and a pipe of that name would block."""
 
 
 class Journal:
