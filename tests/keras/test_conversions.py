@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import ckptfmt
-from tests.keras.test_translate import Made, floats, nested, shared, stacked_cells
+from tests.support.keras_2_models import Made, floats, nested, shared, stacked_cells
 from tests.support.keras_pairs import assert_same, fill, keras_2, keras_3
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.filterwarnings("ignore")]
