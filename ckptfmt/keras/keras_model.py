@@ -152,4 +152,8 @@ def _notes(translation: Translation, placed: Placed) -> tuple[str, ...]:
         f"layer {each!r} is of a class that is not Keras's own: its variables are in the order of Keras 2"
         for each in placed.guessed
     )
-    return *dropped, *guessed
+    renamed = (
+        f"layer {old!r} is {new!r}: Keras 3 has no slashes in names"
+        for new, old in translation.renamed.items()
+    )
+    return *dropped, *renamed, *guessed

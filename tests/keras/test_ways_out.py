@@ -15,9 +15,9 @@ import pytest
 
 import ckptfmt
 from ckptfmt.errors import CkptfmtError, ConversionError, TensorNotFoundError, UnsupportedError
-from tests.keras.test_translate import floats
 from tests.support.command_line import run, run_json
 from tests.support.corpus import CORPUS
+from tests.support.keras_2_models import floats
 from tests.support.keras_pairs import assert_same, fill, keras_2, keras_3
 from tests.support.memory_filesystem import MemoryFilesystem
 
