@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 from typing import NamedTuple
 
 from ckptfmt.converting.sinks.sink import Sink
@@ -117,7 +118,8 @@ def target_format(path: str, to: str | None) -> str:
                 f"to: got {to!r}, want one of {', '.join(TARGETS)}{did_you_mean(closest_names(to, TARGETS))}"
             )
         return to
-    name = os.path.basename(path.rstrip("/" + os.sep)).lower()
+    # TensorFlow's names of checkpoints may end in the step: model.ckpt-1000.
+    name = re.sub(r"\.ckpt-[0-9]+$", ".ckpt", os.path.basename(path.rstrip("/" + os.sep)).lower())
     # The longest first: ".weights.h5" before ".h5".
     endings = sorted(
         ((suffix, key) for key, target in TARGETS.items() for suffix in target.suffixes),

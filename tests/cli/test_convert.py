@@ -40,6 +40,23 @@ def test_tensors_that_do_not_fit_are_wrong_usage(source: Path, tmp_path: Path) -
     assert not target.exists()
 
 
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [
+        (("--to", "hdf5", "--compression", "gzp"), "compression: got 'gzp', want one of none, gzip, lzf"),
+        (("--to", "projector", "--select", "dense/kernel", "--verify"), "it cannot be read back"),
+    ],
+)
+def test_options_that_a_format_does_not_have_are_wrong_usage(
+    source: Path, tmp_path: Path, options: tuple[str, ...], what: str
+) -> None:
+    pytest.importorskip("h5py", reason="h5py is not installed")
+    result = run("convert", source, tmp_path / "new", *options)
+    assert result.exit_code == 2
+    assert what in result.stderr
+    assert not (tmp_path / "new").exists()
+
+
 def test_the_dry_run_lists_what_would_be_written(source: Path, tmp_path: Path) -> None:
     target = tmp_path / "new.safetensors"
     options = ("--exclude", "vocabulary", "--cast", "float16", "--dry-run")

@@ -90,6 +90,16 @@ def test_a_name_that_is_a_path_through_a_link(tmp_path: Path, libver: str) -> No
         ckptfmt.open_tensors(tmp_path / "a.h5")["ext/x"]
 
 
+def test_escapes_that_no_writer_makes(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.attrs["ckptfmt_names"] = "escaped"
+        file["w"] = 1
+        file["w%_"] = 2
+    with pytest.raises(ckptfmt.errors.CorruptError, match="two datasets have the same name") as caught:
+        ckptfmt.open_tensors(tmp_path / "a.h5")
+    assert caught.value.file == str(tmp_path / "a.h5")
+
+
 def test_a_string_in_no_heap(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file.create_dataset("t", data=["some text"], dtype=h5py.string_dtype())

@@ -16,6 +16,7 @@ import ckptfmt
 from ckptfmt.converting.sinks import reference_grid
 from ckptfmt.errors import ConversionError, CorruptError
 from ckptfmt.wire.crc32c import crc32c
+from tests.support.command_line import run
 from tests.support.corpus import CORPUS
 from tests.support.table_writer import DTYPE_CODES, encode_bundle_index, encode_entry, encode_header
 
@@ -277,6 +278,18 @@ def test_renamed_tensors_stay_in_place_and_changed_ones_are_put_into_the_file(
     assert np.array_equal(group["b"][...], ARRAYS["dense/bias"])
 
 
+def test_what_is_written_is_compared(tmp_path: Path, checkpoint: ckptfmt.Checkpoint) -> None:
+    converted = ckptfmt.convert(checkpoint, tmp_path / "refs.json", names="stored", verify=True)
+    assert converted.is_verified
+
+
+def test_the_command_line(tmp_path: Path, checkpoint: ckptfmt.Checkpoint) -> None:
+    target = tmp_path / "refs.json"
+    result = run("convert", checkpoint.prefix, target, "--to", "reference", "--select", "dense/*")
+    assert result.exit_code == 0, result.stderr
+    assert open_with_zarr(target)["dense/bias"][...].tolist() == [0, 1, 2, 3, 4]
+
+
 def test_large_values_that_are_not_stored_are_refused(tmp_path: Path) -> None:
     values = {"w": np.zeros(20_000, np.float32), "s": np.full(10_000, b"0123456789", object)}
     ckptfmt.save(tmp_path / "model", values)
@@ -344,7 +357,7 @@ def test_checkpoints_of_other_people(tmp_path: Path) -> None:
         if not numbers:
             continue
         target = tmp_path / f"{seen}.json"
-        ckptfmt.convert(checkpoint.select(*numbers[:50]), target)
+        ckptfmt.convert(checkpoint.select(*numbers[:50]), target, names="stored")
         read = ckptfmt.open_tensors(target)
         group = open_with_zarr(target)
         for name in numbers[:50]:

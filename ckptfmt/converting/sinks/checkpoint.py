@@ -25,8 +25,8 @@ class CheckpointSink:
             return f"no dtype {tensor.dtype.name}"
         try:
             new_keys([tensor.name])
-        except ValueError as error:
-            return str(error)
+        except ValueError:
+            return "no names that are empty or begin with a zero byte"
         return None
 
     def write(self, tensors: Sequence[Outgoing], writing: Writing) -> list[str]:

@@ -144,8 +144,9 @@ def _write_chunks(
     writing: Writing,
 ) -> None:
     is_one = all(chunk >= size for chunk, size in zip(chunk_shape, tensor.shape, strict=True))
+    read = None if is_one else tensor.reader()
     for position, region in chunks_of(tensor.shape, chunk_shape):
-        piece = tensor.whole() if is_one else tensor.part(region)
+        piece = tensor.whole() if read is None else read(region)
         padded = _padded(piece, chunk_shape)
         data = _encode_strings(padded) if piece.dtype == object else encode_raw(padded, tensor.dtype)
         _write(output, "/".join((key, "c", *map(str, position))), [compressor[1](data)])

@@ -25,6 +25,7 @@ SOURCES = {
     "keras": "ckptfmt.converting.sources.keras_archive",
     "msgpack": "ckptfmt.converting.sources.msgpack",
     "npz": "ckptfmt.converting.sources.npz",
+    "orbax": "ckptfmt.converting.sources.orbax",
     "safetensors": "ckptfmt.converting.sources.safetensors",
     "torch": "ckptfmt.converting.sources.torch",
     "zarr": "ckptfmt.converting.sources.zarr",

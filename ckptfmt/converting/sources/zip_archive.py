@@ -84,6 +84,8 @@ class ZipArchive:
         # such, and that of its head. If two threads store a pair, either is true.
         self._crcs: dict[int, tuple[int, int]] = {}
         self._begun: dict[int, tuple[int, int]] = {}
+        # The member that was found last, by its header, and where its bytes begin.
+        self._located = -1, 0
         self._inflating = new_lock()
         self._inflater: _Inflater | None = None
 
@@ -120,16 +122,20 @@ class ZipArchive:
 
     def data_offset(self, member: Member) -> int:
         """Return the offset of the first byte of a member, after its local header."""
-        header = bytes(self.file.read(member.header, _LOCAL.size))
-        magic, *_, name_size, extra_size = _LOCAL.unpack(header)
-        name = bytes(self.file.read(member.header + _LOCAL.size, name_size))
-        if magic != b"PK\x03\x04" or name != member.raw_name:
+        known, offset = self._located
+        if known == member.header:
+            return offset
+        head = bytes(self.file.read(member.header, _LOCAL.size + len(member.raw_name)))
+        magic, *_, name_size, extra_size = _LOCAL.unpack_from(head)
+        if (magic, name_size, head[_LOCAL.size :]) != (b"PK\x03\x04", len(member.raw_name), member.raw_name):
             raise CorruptError(
                 f"member {member.name!r}: its local header is not that of the directory",
                 file=self.file.name,
                 offset=member.header,
             )
-        return int(member.header + _LOCAL.size + name_size + extra_size)
+        offset = int(member.header + _LOCAL.size + name_size + extra_size)
+        self._located = member.header, offset
+        return offset
 
     # --- the directory -----------------------------------------------------------------------------------
 

@@ -31,6 +31,7 @@ from ckptfmt.converting.naming import named
 from ckptfmt.converting.preparation import Destination, Preparation, prepare
 from ckptfmt.converting.sinks.outgoing import Outgoing
 from ckptfmt.converting.targets import TARGETS, target_format
+from ckptfmt.errors import CkptfmtError
 from ckptfmt.text.printing import shape_text
 
 FORMATS = "\n\n".join(f"{name}: {target.what}" for name, target in TARGETS.items())
@@ -155,8 +156,7 @@ def command(
         )
         conversion = None
         if not dry_run:
-            with ProgressBar("converting") as bar, ProgressBar("verifying") as checking:
-                conversion = prepared.carry_out(verify=verify, progress=bar, verifying=checking)
+            conversion = _carry_out(prepared, verify=verify)
         if as_json:
             write_json(_document(prepared, conversion))
             return ExitCode.FINE
@@ -164,6 +164,17 @@ def command(
             _write_tensors(prepared)
     _report(prepared, conversion)
     return ExitCode.FINE
+
+
+def _carry_out(prepared: Preparation, *, verify: bool) -> Conversion:
+    try:
+        with ProgressBar("converting") as bar, ProgressBar("verifying") as checking:
+            return prepared.carry_out(verify=verify, progress=bar, verifying=checking)
+    except ValueError as error:
+        # A format that does not have an option says so by a plain ValueError.
+        if isinstance(error, CkptfmtError):
+            raise
+        raise click.UsageError(str(error)) from error
 
 
 def _document(prepared: Preparation, conversion: Conversion | None) -> dict[str, object]:
