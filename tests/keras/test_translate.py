@@ -10,9 +10,33 @@ from typing import Any
 import pytest
 
 from ckptfmt.keras.translate import translate
+<<<<<<< HEAD
 from tests.support.keras_2_models import MODELS, Made
 from tests.support.keras_pairs import assert_same_predictions, fill, forms, keras_2, keras_3
 
+=======
+from tests.support.keras_2_models import (
+    Made,
+    attention,
+    built_by_a_call,
+    convolutions,
+    masked,
+    nested,
+    normalization,
+    policies,
+    sequential,
+    shared,
+    stacked_cells,
+    states,
+)
+from tests.support.keras_pairs import assert_same_predictions, fill, forms, keras_2, keras_3
+
+MODELS: list[Callable[[Any], Made]] = [
+    *(sequential, convolutions, shared, nested, masked, stacked_cells, normalization, attention, states),
+    *(built_by_a_call, policies),
+]
+
+>>>>>>> weights
 
 @pytest.mark.tensorflow
 @pytest.mark.filterwarnings("ignore")
