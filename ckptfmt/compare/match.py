@@ -62,7 +62,7 @@ class Match(RestoreReport):
 
     @cached_property
     def layout(self) -> str | None:
-        """The shipped plan after which more matches than by names alone, or as much with doubtful kernels."""
+        """The shipped plan that matches more than names do, or as much if square kernels are in doubt."""
         return self._laid_out[0].name if self._laid_out is not None else None
 
     @cached_property
