@@ -368,8 +368,7 @@ def test_a_million_tensors(tmp_path: Path) -> None:
     count = 1_000_000
     values = np.arange(count, dtype=np.float32)
     with ckptfmt.CheckpointWriter(tmp_path / "model") as writer:
-        for number in range(count):
-            writer.add(f"layer_{number // 1000}/w_{number}", values[number : number + 1])
+        writer.add_all((f"layer_{n // 1000}/w_{n}", values[n : n + 1]) for n in range(count))
     ckptfmt.convert(tmp_path / "model", tmp_path / "refs.json")
     refs = json.loads((tmp_path / "refs.json").read_bytes())["refs"]
     assert refs["layer_999/w_999999/0"][2] == 4
