@@ -21,8 +21,8 @@ from ckptfmt.plans.steps import RenameTable
 from ckptfmt.plans.writing import is_writable
 from ckptfmt.tensors.restore import Spec
 
-MAX_LAID_OUT = 20_000
-"""Tensors of a checkpoint to which all plans are applied, in seconds; layers of models have fewer."""
+MAX_LAID_OUT = 5_000
+"""Tensors of a checkpoint to which all plans are applied, in a second or two; most models have fewer."""
 
 
 class Layout(NamedTuple):

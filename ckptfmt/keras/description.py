@@ -96,6 +96,26 @@ def is_description(value: object) -> TypeGuard[dict[str, Any]]:
     return isinstance(value, dict) and isinstance(value.get("class_name"), str) and "config" in value
 
 
+def is_written_by_keras_3(description: Mapping[str, Any]) -> bool:
+    """Return whether a description is of Keras 3, which describes inputs and calls in another way."""
+    version = description.get("keras_version")
+    if isinstance(version, str):
+        return version.startswith("3.")
+    waiting: list[Any] = [description]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            class_name, config = value.get("class_name"), value.get("config")
+            if class_name in ("__keras_tensor__", "DTypePolicy"):
+                return True
+            if class_name == "InputLayer" and isinstance(config, dict) and "batch_shape" in config:
+                return True
+            waiting += value.values()
+        elif isinstance(value, list):
+            waiting += value
+    return False
+
+
 def is_model(description: Mapping[str, Any]) -> bool:
     """Return whether a description is that of a Sequential or functional model, of whatever class."""
     config = description["config"]

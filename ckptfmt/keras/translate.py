@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ckptfmt.errors import CkptfmtError, CorruptError
-from ckptfmt.keras.description import is_model, name_of, parse_description
+from ckptfmt.keras.description import is_model, is_written_by_keras_3, name_of, parse_description
 from ckptfmt.keras.functional import translate_functional
 from ckptfmt.keras.layers import translate_layer
 from ckptfmt.keras.sequential import translate_sequential
@@ -19,7 +19,7 @@ def translate(
 ) -> Translation:
     """Translate the configuration of a Keras 2 model into one that Keras 3 loads.
 
-    Nothing in it is executed, and no code in it is decoded.
+    Nothing in it is executed, and no code in it is decoded. A configuration of Keras 3 is returned as it is.
 
     Parameters
     ----------
@@ -40,8 +40,11 @@ def translate(
         It is nested too deep, or has too many values.
     """
     try:
+        described = parse_description(config, limits)
+        if is_written_by_keras_3(described):
+            return Translation(described)
         work = Work(_translate)
-        new = _translate(parse_description(config, limits), "", work)
+        new = _translate(described, "", work)
     except CkptfmtError as error:
         raise error.at(file) if file is not None else error from None
     return Translation(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -134,6 +135,17 @@ def test_a_journal_that_is_not_one_begins_anew(source: Path, target: Path, damag
     Path(f"{target}.partial.journal").write_bytes(damage)
     resume(source, target)
     assert target.read_bytes() == expected
+
+
+@pytest.mark.parametrize("note", [None, 5, [1], [0, 1 << 40, 0], [9, 0, 0], [0, -1, 0], ["a", 0, 0]])
+def test_notes_that_do_not_fit_are_an_error(source: Path, target: Path, note: object) -> None:
+    stop(source, target, 12 << 20)
+    journal = Path(f"{target}.partial.journal")
+    lines = journal.read_text().splitlines()
+    lines[-1] = json.dumps([json.loads(lines[-1])[0], note])
+    journal.write_text("\n".join([*lines, ""]))
+    with pytest.raises(errors.CorruptError, match="notes of an earlier conversion"):
+        resume(source, target)
 
 
 @pytest.mark.parametrize("size", [0, 5, 9000, 3 << 20])

@@ -15,9 +15,9 @@ import pytest
 
 import ckptfmt
 from ckptfmt.errors import CkptfmtError, ConversionError, TensorNotFoundError, UnsupportedError
-from tests.keras.test_translate import floats
 from tests.support.command_line import run, run_json
 from tests.support.corpus import CORPUS
+from tests.support.keras_2_models import floats
 from tests.support.keras_pairs import assert_same, fill, keras_2, keras_3
 from tests.support.memory_filesystem import MemoryFilesystem
 
@@ -166,7 +166,7 @@ def test_weights_of_subclassed_models_load(tmp_path: Path) -> None:
     old.predict(data, verbose=0), new.predict(data, verbose=0)
     fill(old)
     old.save(tmp_path / "saved", save_format="tf")
-    with pytest.raises(UnsupportedError, match=r"the model of class 'Network' is not a class of Keras 3"):
+    with pytest.raises(UnsupportedError, match=r"the model of class 'Network' is code"):
         ckptfmt.convert(tmp_path / "saved", tmp_path / "new.keras")
     done = ckptfmt.convert(tmp_path / "saved", tmp_path / "new.weights.h5", verify=True)
     assert any("order of Keras 2" in remark for remark in done.remarks)

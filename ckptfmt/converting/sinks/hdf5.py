@@ -19,7 +19,7 @@ import numpy as np
 from ckptfmt.arrays.array import Array
 from ckptfmt.arrays.raw import encode_pieces
 from ckptfmt.checkpoint.slices import region_shape, whole
-from ckptfmt.converting.sinks.hdf5_outline import Outline, reserve
+from ckptfmt.converting.sinks.hdf5_outline import ALIGNMENT, Outline, reserve
 from ckptfmt.converting.sinks.outgoing import Outgoing, cut
 from ckptfmt.converting.sinks.writing import Writing
 from ckptfmt.converting.sources.hdf5_escaping import ESCAPED, path_names
@@ -29,9 +29,6 @@ from ckptfmt.text.closest import closest_names, did_you_mean
 
 CHUNK_BYTES = 1 << 20
 """Bytes of a chunk before it is compressed, at most: as many as HDF5 keeps of a dataset by default."""
-
-ALIGNMENT = 64
-"""Offsets of values are multiples of this, so that mapped arrays are aligned for every processor."""
 
 MAX_RANK = 32
 """The most dimensions of a dataset."""

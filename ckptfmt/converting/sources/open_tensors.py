@@ -54,8 +54,7 @@ def open_tensors(
     Parameters
     ----------
     path
-        The file; for safetensors in several files also their ``.index.json``; for zarr and Orbax the
-        directory.
+        The file; for safetensors in several files their ``.index.json``; for zarr and Orbax the directory.
     backend, fs, limits
         As for :func:`ckptfmt.open`.
 
