@@ -39,7 +39,7 @@ def translate_paths(names: Iterable[str]) -> dict[str, str]:
 
 
 def place_archived(model: Layer, names: Iterable[str], config: Config, limits: Limits) -> Placed:
-    """Return where the variables in an archive of Keras 2 go, given the archive's configuration."""
+    """Return where the variables of a model go that an archive of Keras 2 has, given its configuration."""
     old = structure(parse_description(config, limits))
     archive = _Archive(translate_paths(names), {layer.where: layer.path for layer in old.walk()})
     archive.place(model, model.path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import marshal
 import pickle
@@ -179,14 +180,15 @@ def test_weights_of_subclassed_models_load(tmp_path: Path) -> None:
 def test_layers_of_cudnn_have_the_weights_that_keras_2_gives_them(tmp_path: Path) -> None:
     keras = keras_2()
     layers = keras.layers
-    from tf_keras.src.layers.rnn.cudnn_gru import CuDNNGRU
-    from tf_keras.src.layers.rnn.cudnn_lstm import CuDNNLSTM
+    rnn = "tf_keras.src.layers.rnn"
+    lstm_of_cudnn = importlib.import_module(f"{rnn}.cudnn_lstm").CuDNNLSTM
+    gru_of_cudnn = importlib.import_module(f"{rnn}.cudnn_gru").CuDNNGRU
 
     def stack(lstm: Any, gru: Any) -> Any:
         made = [lstm(3, return_sequences=True), layers.Bidirectional(gru(2)), layers.Dense(1)]
         return keras.Sequential([keras.Input((5, 4)), *made])
 
-    model, other = stack(CuDNNLSTM, CuDNNGRU), stack(layers.LSTM, layers.GRU)
+    model, other = stack(lstm_of_cudnn, gru_of_cudnn), stack(layers.LSTM, layers.GRU)
     fill(model)
     model.save_weights(tmp_path / "only.h5")
     other.load_weights(tmp_path / "only.h5")
@@ -263,6 +265,17 @@ def test_classes_are_inferred_from_the_names_of_layers(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedError, match=r"pass config="):
         ckptfmt.convert(tmp_path / "ckpt", tmp_path / "new.keras")
     ckptfmt.convert(tmp_path / "ckpt", tmp_path / "new.keras", config=model.get_config())
+
+    # A SavedModel without descriptions, as TensorFlow itself writes it.
+    import tensorflow as tf
+
+    tf.saved_model.save(model, str(tmp_path / "plain"))
+    with pytest.raises(UnsupportedError, match=r"pass config="):
+        ckptfmt.convert(tmp_path / "plain", tmp_path / "plain.keras")
+    ckptfmt.convert(tmp_path / "plain", tmp_path / "plain.weights.h5")
+    ckptfmt.convert(tmp_path / "plain", tmp_path / "plain.keras", config=model.to_json())
+    with ckptfmt.open_tensors(tmp_path / "plain.weights.h5") as plain:
+        assert all(np.array_equal(plain[name], other[name]) for name in other)
 
 
 @pytest.mark.tensorflow
