@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TypedDict
 
 from ckptfmt.cached_property import cached_property
 from ckptfmt.compare.inventory import Expected, expected_inventory, stored_inventory
+from ckptfmt.compare.layouts import Layout, best_layout
 from ckptfmt.compare.pairing import pair
 from ckptfmt.compare.proposals import Proposal, propose
 from ckptfmt.compare.proposed_plan import proposed_plan
@@ -58,6 +60,41 @@ class Match(RestoreReport):
             )
         )
 
+    @cached_property
+    def layout(self) -> str | None:
+        """The shipped plan after which more matches than by names alone, or as much with square kernels in doubt."""
+        return self._laid_out[0].name if self._laid_out is not None else None
+
+    @cached_property
+    def _laid_out(self) -> tuple[Layout, Match] | None:
+        """The layout, and how what it makes would restore."""
+        if not (self.missing or self.wrong_shape):
+            return None
+        layout = best_layout(self.stored, self.wanted, self.stored_as)
+        if layout is None:
+            return None
+        misfits = {misfit.name for misfit in (*self.wrong_shape, *self.wrong_dtype)}
+        optional = self.wanted.keys() - {*self.missing, *self.matched, *misfits}
+        wanted = {n: spec for n, spec in self.wanted.items() if n in layout.made or n not in optional}
+        names = {name: name for name in wanted if name in layout.made}
+        match = Match(
+            **_compared(layout.made, wanted, names),
+            missing=[name for name in wanted if name not in names],
+            unused=[name for name in layout.made if name not in names],
+            stored=layout.made,
+            wanted=wanted,
+            wanted_as=self.wanted_as,
+            file=self.file,
+        )
+        # Names decide between layouts whose shapes agree. A layout leaves nothing to transpose.
+        kept = [proposal for proposal in match.proposals if not proposal.transpose]
+        with_layout, without = len(match.matched) + len(kept), len(self.matched) + len(self.proposals)
+        # No shape tells whether a square kernel is to be transposed, but a layout knows.
+        shapes = [self.wanted[proposal.wanted].shape for proposal in self.proposals]
+        is_unsure = any(shape is not None and len(shape) == 2 and shape[0] == shape[1] for shape in shapes)
+        is_better = with_layout > without or (with_layout == without and is_unsure)
+        return (layout, match) if is_better else None
+
     def _card(self) -> Card:
         card = super()._card()
         # To look for proposals may take seconds; those for a few names take no time.
@@ -75,9 +112,23 @@ class Match(RestoreReport):
         """Return a plan for a person to review: :attr:`proposals`, and what matched under other names.
 
         ``match(checkpoint.apply(plan), expected)`` matches everything that is proposed. The plan's TOML gives
-        the reason beside each name, and lists at the end what is still missing or unused.
+        the reason beside each name, and lists at the end what is still missing or unused. If more matches
+        after a plan that ships, :attr:`layout`, the plan begins with that, and proposes the rest.
         """
-        return proposed_plan(self, self.stored, self.proposals)
+        if self._laid_out is None:
+            return proposed_plan(self, self.stored, self.proposals)
+        layout, match = self._laid_out
+        rest = proposed_plan(match, match.stored, match.proposals)
+        steps = (*layout.plan.steps, *rest.steps)
+        return Plan(steps, comment=rest.comment, is_general=True, include=layout.name)
+
+    @property
+    def num_proposed(self) -> int:
+        """How many of the tensors that do not match :meth:`propose` has a proposal for."""
+        if self._laid_out is None:
+            return len(self.proposals)
+        _, match = self._laid_out
+        return len(match.matched) + len(match.proposals) - len(self.matched)
 
 
 def match(
@@ -122,35 +173,46 @@ def match(
     stored = stored_inventory(checkpoint, fs, limits)
     wanted = expected_inventory(expected, fs, limits)
     pairing = pair(stored, wanted)
-    matched: dict[str, str] = {}
-    wrong_shape: list[Mismatch] = []
-    wrong_dtype: list[Mismatch] = []
-    for name, want in wanted.specs.items():
-        source = pairing.stored_for.get(name)
-        if source is None:
-            continue
-        got = stored.specs[source]
-        same_shape, same_dtype = _same_shape(got, want), want.dtype is None or got.dtype == want.dtype
-        if not same_shape:
-            wrong_shape.append(Mismatch(name, source, got, want))
-        if not same_dtype:
-            wrong_dtype.append(Mismatch(name, source, got, want))
-        if same_shape and same_dtype:
-            matched[name] = source
     return Match(
-        matched,
+        **_compared(stored.specs, wanted.specs, pairing.stored_for),
         missing=[
             name for name in wanted.specs if name not in pairing.stored_for and name not in pairing.optional
         ],
         unused=[name for name in stored.specs if name not in pairing.consumed],
-        wrong_shape=wrong_shape,
-        wrong_dtype=wrong_dtype,
         stored=stored.specs,
         wanted=wanted.specs,
         stored_as=stored.called,
         wanted_as=wanted.called,
         file=stored.file,
     )
+
+
+class _Compared(TypedDict):
+    """What matches, and what does not though it has the right name."""
+
+    matched: dict[str, str]
+    wrong_shape: list[Mismatch]
+    wrong_dtype: list[Mismatch]
+
+
+def _compared(
+    stored: Mapping[str, Spec], wanted: Mapping[str, Spec], stored_for: Mapping[str, str]
+) -> _Compared:
+    """Return how the stored tensors fit the wanted ones that they are paired with."""
+    compared = _Compared(matched={}, wrong_shape=[], wrong_dtype=[])
+    for name, want in wanted.items():
+        source = stored_for.get(name)
+        if source is None:
+            continue
+        got = stored[source]
+        same_shape, same_dtype = _same_shape(got, want), want.dtype is None or got.dtype == want.dtype
+        if not same_shape:
+            compared["wrong_shape"].append(Mismatch(name, source, got, want))
+        if not same_dtype:
+            compared["wrong_dtype"].append(Mismatch(name, source, got, want))
+        if same_shape and same_dtype:
+            compared["matched"][name] = source
+    return compared
 
 
 def _same_shape(got: Spec, want: Spec) -> bool:

@@ -14,13 +14,13 @@ from ckptfmt.converting.sinks.outgoing import Outgoing, outgoing
 from ckptfmt.converting.sinks.sink import Sink
 from ckptfmt.converting.sinks.writing import Writing
 from ckptfmt.converting.sources.open_tensors import open_tensors
-from ckptfmt.converting.targets import load_sink, target_format, target_path
+from ckptfmt.converting.targets import TARGETS, load_sink, target_format, target_path
 from ckptfmt.converting.values_source import ValuesSource
 from ckptfmt.converting.verifying import check_written
 from ckptfmt.errors import ConversionError, NameConflictError
 from ckptfmt.integrity import Progress
 from ckptfmt.storage.filesystem import Filesystem
-from ckptfmt.storage.local import writing_filesystem
+from ckptfmt.storage.local import LocalFilesystem, writing_filesystem
 from ckptfmt.tensors.mapping import TensorMapping
 from ckptfmt.tensors.tensors import Tensors
 
@@ -97,45 +97,65 @@ class Preparation:
 def prepare(given: Given, changes: Changes, target: Destination, fs: Filesystem | None) -> Preparation:
     """Decide everything about a conversion; raises what ``convert`` raises before anything is written."""
     files = writing_filesystem(fs)
-    sources = given.sources
     sink = given.sink or load_sink(target_format(target.path, target.to))
-    path = target_path(files, target.path, sink.format)
-    views = [changes.apply(each) for each in sources]
+    _check_shards(target.max_shard_bytes, sink.format)
+    views = [changes.apply(each) for each in given.sources]
     going = [each for view in views for each in outgoing(view)]
-    origin = ", ".join(view.prefix for view in views)
+    # Arrays in memory have no path.
+    origin = ", ".join(view.prefix for view in views if view.prefix != ValuesSource.path)
     _check_names(going)
     problems = {each.name: what for each in going if (what := sink.problem(each)) is not None}
     if problems:
-        raise ConversionError(sink.format, problems, file=origin)
-    digests = [digest for each in sources if (digest := source_digest(each)) is not None]
-    paths = [view.prefix for view in views if view.prefix != ValuesSource.path]
-    metadata = {
-        "source": ", ".join(paths),
-        "source_digest": ", ".join(digests),
-        "plan": _plan_text(changes.plan),
-    }
+        raise ConversionError(sink.format, problems, file=origin or None)
     writing = Writing(
         files,
-        path,
+        target_path(files, target.path, sink.format),
         target.overwrite,
         target.max_shard_bytes,
         target.compression,
-        {key: text for key, text in metadata.items() if text},
+        _metadata(given.sources, origin, changes.plan),
+        sync=target.sync,
+        remarks=list(given.remarks),
     )
-    writing.sync = target.sync
-    writing.remarks += given.remarks
     if target.resume:
-        if not sink.resumes:
-            writing.remarks.append(f"{sink.format} cannot be resumed: it is written from its beginning")
-        else:
-            identities = [source_identity(each, files) for each in sources]
-            if None in identities:
-                writing.remarks.append("arrays in memory cannot be recognised later: nothing is kept")
-            else:
-                how = [FORM, sink.format, os.path.basename(path), writing.metadata]
-                options = [target.max_shard_bytes, target.compression, changes.recipe]
-                writing.key = conversion_key(identities, [how, options], going)
+        _make_resumable(writing, sink, given.sources, changes.recipe, going)
     return Preparation(sink, going, writing)
+
+
+def _metadata(sources: Iterable[Tensors], origin: str, plan: plans.Plan | None) -> dict[str, str]:
+    """Return what a target says about its origin."""
+    digests = [digest for each in sources if (digest := source_digest(each)) is not None]
+    metadata = {"source": origin, "source_digest": ", ".join(digests), "plan": _plan_text(plan)}
+    return {key: text for key, text in metadata.items() if text}
+
+
+def _make_resumable(
+    writing: Writing, sink: Sink, sources: Sequence[Tensors], recipe: object, going: Sequence[Outgoing]
+) -> None:
+    """Have what is written kept for a later conversion, or remark why that is impossible."""
+    if not sink.resumes:
+        writing.remarks.append(f"{sink.format} cannot be resumed: it is written from its beginning")
+        return
+    if not isinstance(writing.fs, LocalFilesystem):
+        writing.remarks.append("only files of this machine can be resumed: nothing is kept")
+        return
+    identities = [source_identity(each, writing.fs) for each in sources]
+    if None in identities:
+        writing.remarks.append("arrays in memory cannot be recognised later: nothing is kept")
+        return
+    how = [FORM, sink.format, os.path.basename(writing.path), writing.metadata]
+    options = [writing.max_shard_bytes, writing.compression, recipe]
+    writing.key = conversion_key(identities, [how, options], going)
+
+
+def _check_shards(max_shard_bytes: int | None, format: str) -> None:  # noqa: A002
+    """Raise ValueError if a format has no shards, or none of that size."""
+    if max_shard_bytes is None:
+        return
+    if max_shard_bytes < 1:
+        raise ValueError(f"max_shard_bytes: got {max_shard_bytes}, want at least 1")
+    if not TARGETS[format].has_shards:
+        raise ValueError(f"max_shard_bytes: {format} is not written in several files")
 
 
 def _check_names(tensors: Iterable[Outgoing]) -> None:

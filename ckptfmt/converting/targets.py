@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 from typing import NamedTuple
 
 from ckptfmt.converting.sinks.sink import Sink
@@ -22,6 +23,8 @@ class Target(NamedTuple):
     """The class that writes it, ``module:class``, loaded when it is used."""
     name: str = ""
     """The name that its file gets in a directory; empty if it is a directory itself."""
+    has_shards: bool = False
+    """Whether it may be shared among several files, of up to ``max_shard_bytes`` each."""
     keeps_objects: bool = False
     """Whether it keeps the objects of TensorFlow, which are found by the names that are stored."""
 
@@ -32,6 +35,7 @@ TARGETS = {
         (".safetensors", ".safetensors.index.json"),
         "ckptfmt.converting.sinks.safetensors:SafetensorsSink",
         "model.safetensors",
+        has_shards=True,
     ),
     "torch": Target(
         "PyTorch's file of a state_dict (.pt)",
@@ -90,6 +94,7 @@ TARGETS = {
         (".ckpt", ".index"),
         "ckptfmt.converting.sinks.checkpoint:CheckpointSink",
         "model.ckpt",
+        has_shards=True,
         keeps_objects=True,
     ),
     "projector": Target(
@@ -117,7 +122,8 @@ def target_format(path: str, to: str | None) -> str:
                 f"to: got {to!r}, want one of {', '.join(TARGETS)}{did_you_mean(closest_names(to, TARGETS))}"
             )
         return to
-    name = os.path.basename(path.rstrip("/" + os.sep)).lower()
+    # TensorFlow's names of checkpoints may end in the step: model.ckpt-1000.
+    name = re.sub(r"\.ckpt-[0-9]+$", ".ckpt", os.path.basename(path.rstrip("/" + os.sep)).lower())
     # The longest first: ".weights.h5" before ".h5".
     endings = sorted(
         ((suffix, key) for key, target in TARGETS.items() for suffix in target.suffixes),

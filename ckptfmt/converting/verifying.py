@@ -55,7 +55,8 @@ def digest_of(tensor: Outgoing, *, is_read: bool = False) -> int:
     for piece in tensor.pieces():
         for data in _bytes_of(piece, tensor.dtype):
             crc = crc32c(data, crc)
-    tensor.release()
+        # Pages of a file that was just written count as memory of this process while they are mapped.
+        tensor.release()
     return crc
 
 

@@ -40,7 +40,7 @@ MEDIAPIPE = Kind("a graph of MediaPipe as text", "mediapipe reads it", (fields("
 _JAX = (
     Kind(
         "an Orbax checkpoint of JAX",
-        "orbax.checkpoint reads it",
+        "ckptfmt.open_tensors reads it, and orbax.checkpoint",
         (json("tree_metadata"), json("item_handlers"), begins(rb"\x0c\xdb(?:\x3a\x2a|\x20\xde|\x12\x34)")),
         (
             has(r"_METADATA|_CHECKPOINT_METADATA|manifest\.ocdbt|_sharding"),
@@ -49,6 +49,7 @@ _JAX = (
                 r"_CHECKPOINT_METADATA|descriptor/|metrics/|_strings\.json",
             ),
         ),
+        tensors="orbax",
     ),
     Kind(
         "a T5X checkpoint of JAX",

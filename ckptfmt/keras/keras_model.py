@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from ckptfmt.errors import UnsupportedError
+from ckptfmt.arrays.array import Array
+from ckptfmt.errors import CorruptError, UnsupportedError
 from ckptfmt.keras.adapted import bin_boundaries
 from ckptfmt.keras.model_variables import Change, model_variables
 from ckptfmt.keras.placed import Placed
@@ -20,6 +21,9 @@ from ckptfmt.text.quoting import listed, shortened
 
 _LISTED = 20
 """Layers that a message lists."""
+
+_MOST_BINS = 1 << 20
+"""The most bins of a Discretization."""
 
 _SHOWN = 80
 """Characters of a value that a note shows."""
@@ -94,14 +98,25 @@ def keras_model(
                 assets |= _vocabulary_files(layer, words, configs[layer.where.removesuffix(INNER_LOOKUP)])
         for path, variable in layer.places():
             if not variable.is_kept and path in placed.tensors:
-                summary = tensors[placed.tensors.pop(path)]
-                layer.config["bin_boundaries"] = bin_boundaries(summary, int(layer.config["num_bins"]))
+                layer.config["bin_boundaries"] = _boundaries(layer, tensors[placed.tensors.pop(path)], file)
     placed.raise_if_missing(file)
     changes = _changes(model, translation)
     return KerasModel(
         *(file, model_variables(tensors, placed.tensors, file, changes), translation),
         *(layer_names(model), assets, _notes(translation, placed)),
     )
+
+
+def _boundaries(layer: Layer, summary: Array, file: str) -> list[float]:
+    """Return the boundaries of the bins of a Discretization."""
+    bins = layer.config.get("num_bins")
+    who = f"layer {shortened(layer.where)!r}"
+    if type(bins) is not int or not 0 < bins <= _MOST_BINS:
+        raise CorruptError(f"{who}: num_bins: got {shortened(repr(bins), _SHOWN)}, want a number", file=file)
+    if summary.ndim != 2 or len(summary) != 2 or not summary.size:
+        shape = list(summary.shape)
+        raise CorruptError(f"{who}: got a summary of shape {shape}, want two rows of values", file=file)
+    return bin_boundaries(summary, bins)
 
 
 def _refuse_activations(model: Layer, file: str) -> None:
@@ -152,4 +167,8 @@ def _notes(translation: Translation, placed: Placed) -> tuple[str, ...]:
         f"layer {each!r} is of a class that is not Keras's own: its variables are in the order of Keras 2"
         for each in placed.guessed
     )
-    return *dropped, *guessed
+    renamed = (
+        f"layer {old!r} is {new!r}: Keras 3 has no slashes in names"
+        for new, old in translation.renamed.items()
+    )
+    return *dropped, *renamed, *guessed

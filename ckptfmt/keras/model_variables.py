@@ -13,10 +13,14 @@ from ckptfmt.checkpoint.entry import Entry
 from ckptfmt.checkpoint.slices import Region, whole, within
 from ckptfmt.converting.sources.source import Stored
 from ckptfmt.converting.sources.tensor_file import TensorFile
+from ckptfmt.errors import CorruptError
 from ckptfmt.tensors.tensors import Tensors
 
 Change: TypeAlias = "Callable[[np.ndarray], np.ndarray]"
 """Returns the value that a variable has in Keras 3."""
+
+
+_NOTHING: tuple[str, Array] = "", np.empty(0)
 
 
 class ModelVariables:
@@ -33,6 +37,7 @@ class ModelVariables:
     ) -> None:
         self.path = path
         self._file, self._names = tensors, names
+        self._last = _NOTHING
         self._changes = {name: changes[name] for name in names if name in changes}
         entries = tensors.entries
         self.tensors = {new: self._stored(new, entries[name]) for new, name in names.items()}
@@ -45,22 +50,32 @@ class ModelVariables:
         return Stored(entry.dtype, changed.shape, changed.nbytes)
 
     def _changed(self, name: str, value: Array) -> Array:
-        for change in self._changes[name]:
-            value = change(value)
-        return value
+        try:
+            for change in self._changes[name]:
+                value = change(value)
+        except (ValueError, IndexError) as error:  # a shape that no Keras gives it
+            shape = list(value.shape)
+            raise CorruptError(
+                f"tensor {name!r}: it cannot have the shape {shape}: {error}", file=self.path
+            ) from None
+        return read_only(value)
 
     def read(self, name: str, region: Region | None) -> Array:
         """Return a tensor, or a region of it, verified."""
         stored = self._names[name]
         if name in self._changes:
-            value = self._changed(name, self._file[stored])
-            return read_only(value if region is None else value[within(region, whole(value.shape))])
+            last, value = self._last
+            if last != name:
+                value = self._changed(name, self._file[stored])
+                self._last = name, value  # pieces of it are asked for one after another
+            return value if region is None else value[within(region, whole(value.shape))]
         if region is None:
             return self._file[stored]
         return self._file._region(stored, region, verified=True)
 
     def release(self, name: str) -> None:
         """Let the system forget the bytes of a tensor."""
+        self._last = _NOTHING
         self._file._release(self._names[name])
 
     def close(self) -> None:

@@ -18,7 +18,9 @@ from ckptfmt.keras.translation import below
 from ckptfmt.object_graph.object_graph import ObjectGraph, ObjectNode
 from ckptfmt.text.quoting import shortened
 
-_LAYER = re.compile(r"layer-(\d+)")
+_LAYER = re.compile(r"layer-([0-9]{1,9})")
+
+_MEMBER = re.compile(r"[0-9]{1,9}")
 
 _VALUE = "VARIABLE_VALUE"
 
@@ -170,5 +172,5 @@ def own_variables(node: ObjectNode) -> list[str]:
 
 def numbered(node: ObjectNode) -> list[ObjectNode]:
     """Return the members of a list, in their order."""
-    members = {int(name): child for name, child in node.children.items() if name.isdecimal()}
+    members = {int(name): child for name, child in node.children.items() if _MEMBER.fullmatch(name)}
     return [members[number] for number in sorted(members)]

@@ -40,10 +40,16 @@ def open_keras_archive(fs: Filesystem, path: str, limits: Limits) -> KerasModel:
         data = assets.get(f"{layer.path}/{VOCABULARY}")
         if data is None:
             return None
-        words = data.decode("utf-8", "surrogateescape").splitlines()[len(specials(layer)) :]
-        return [int(word) for word in words] if layer.class_name == "IntegerLookup" else list(words)
+        try:
+            words = data.decode().splitlines()[len(specials(layer)) :]
+            return [int(word) for word in words] if layer.class_name == "IntegerLookup" else list(words)
+        except ValueError as error:
+            if isinstance(error, CkptfmtError):
+                raise error.at(path) from None
+            raise CorruptError(f"layer {layer.where!r}: vocabulary: {error}", file=path) from None
 
-    return keras_model(path, file, translation, model, place_archived(model, list(file)), vocabulary)
+    placed = place_archived(model, list(file), config, limits)
+    return keras_model(path, file, translation, model, placed, vocabulary)
 
 
 def archive_config(fs: Filesystem, path: str, limits: Limits) -> Config | None:

@@ -36,7 +36,15 @@ _WEIGHTS = "model_weights"
 def open_keras_hdf5(fs: Filesystem, path: str, config: Config | None, limits: Limits) -> KerasModel:
     """Open the Keras model in an HDF5 file; ``config`` describes it if the file does not."""
     source = open_hdf5(fs.open(path), limits)
-    file = TensorFile(source, partial(_reopen, fs, path, limits))
+    try:
+        return _model(source, TensorFile(source, partial(_reopen, fs, path, limits)), config, limits)
+    except BaseException:
+        source.close()
+        raise
+
+
+def _model(source: HDF5Source, file: TensorFile, config: Config | None, limits: Limits) -> KerasModel:
+    path = source.path
     attributes = source.attributes()
     own = attributes.get("model_config")
     if own and config is None:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
-
 from ckptfmt.keras.archive_variables import place_archived, translate_paths
-from ckptfmt.keras.description import Config, parse_description
+from ckptfmt.keras.description import Config, is_written_by_keras_3, parse_description
 from ckptfmt.keras.keras_model import KerasModel, keras_model
 from ckptfmt.keras.model_variables import model_variables
 from ckptfmt.keras.structure import Layer, structure
 from ckptfmt.keras.translate import translate
-from ckptfmt.keras.translation import Translation
 from ckptfmt.keras.vocabularies import Word
 from ckptfmt.limits import Limits
 from ckptfmt.tensors.tensors import Tensors
@@ -21,22 +18,14 @@ def layout_model(tensors: Tensors, config: Config | None, limits: Limits) -> Ker
     path, names = tensors.prefix, list(tensors)
     if config is None:
         return KerasModel(path, model_variables(tensors, translate_paths(names), path))
-    if is_of_keras_3(config):
-        translation = Translation(parse_description(config, limits))
-        return KerasModel(path, model_variables(tensors, {name: name for name in names}, path), translation)
     translation = translate(config, limits=limits)
+    if is_written_by_keras_3(parse_description(config, limits)):
+        return KerasModel(path, model_variables(tensors, {name: name for name in names}, path), translation)
     model = structure(translation.config)
-    return keras_model(path, tensors, translation, model, place_archived(model, names), no_vocabulary)
+    placed = place_archived(model, names, config, limits)
+    return keras_model(path, tensors, translation, model, placed, no_vocabulary)
 
 
 def no_vocabulary(layer: Layer) -> list[Word] | None:
     """Return None: the file has no vocabularies."""
     return None
-
-
-def is_of_keras_3(config: Config) -> bool:
-    """Return whether a configuration is that of Keras 3, which describes inputs and calls in another way."""
-    text = config if isinstance(config, (str, bytes)) else json.dumps(config, default=str)
-    if isinstance(text, bytes):
-        text = text.decode("utf-8", "replace")
-    return '"batch_input_shape"' not in text and ('"keras_history"' in text or '"batch_shape"' in text)

@@ -37,6 +37,9 @@ VOCABULARY = "vocabulary.txt"
 _TABLES = ("lookup_table", "_table")
 """What layers call their tables, the newest first."""
 
+MOST_UNKNOWN = 1 << 24
+"""The most places for unknown words that a vocabulary begins with."""
+
 MAX_VOCABULARY_BYTES = 1 << 30
 """Bytes of the largest file with a vocabulary that is read."""
 
@@ -150,7 +153,13 @@ def specials(layer: Layer) -> list[Word]:
     elif unknown is None:
         unknown = -1 if layer.class_name == "IntegerLookup" else "[UNK]"
     first = [mask] if mask is not None and config.get("output_mode", "int") == "int" else []
-    return [*first, *[unknown] * int(config.get("num_oov_indices", 1))]
+    count = config.get("num_oov_indices", 1)
+    if type(count) is not int or not 0 <= count <= MOST_UNKNOWN:
+        got = shortened(repr(count), 80)
+        raise CorruptError(
+            f"layer {shortened(layer.where)!r}: num_oov_indices: got {got}, want up to {MOST_UNKNOWN}"
+        )
+    return [*first, *[unknown] * count]
 
 
 def vocabulary_file(vocabulary: Iterable[Word]) -> bytes | None:

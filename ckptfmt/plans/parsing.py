@@ -18,6 +18,7 @@ from ckptfmt.plans.pattern import Pattern
 from ckptfmt.plans.place import StepPlace
 from ckptfmt.plans.plan_text import VERSION, PlanText
 from ckptfmt.plans.removals import Drop, Refuse
+from ckptfmt.plans.shipped_files import read_shipped, shipped_names
 from ckptfmt.plans.sizes import ShapePattern, Size
 from ckptfmt.plans.state import Rest
 from ckptfmt.plans.step import Step
@@ -29,7 +30,7 @@ from ckptfmt.text.quoting import shortened
 _T = TypeVar("_T")
 
 _REST = get_args(Rest)
-_KEYS = ("version", "rest", "general", "about", "step")
+_KEYS = ("version", "rest", "general", "include", "about", "step")
 _ABOUT = tuple(field.name for field in fields(About))
 
 
@@ -61,7 +62,21 @@ def parse_plan(text: str, file: str | None = None, limits: Limits = DEFAULT) -> 
         _parse_step(table, StepPlace(file, number), limits) for number, table in enumerate(tables, 1)
     )
     about = _parse_about(document["about"], place) if "about" in document else None
-    return PlanText(steps, rest, general, about)
+    places = tuple(StepPlace(file, number) for number, _ in enumerate(steps, 1))
+    include = document.get("include", "")
+    if "include" in document:
+        first = _parse_included(include, place, limits)
+        steps, places, general = first.steps + steps, first.places + places, general or first.is_general
+    return PlanText(steps, rest, general, about, include, places=places)
+
+
+def _parse_included(name: object, place: StepPlace, limits: Limits) -> PlanText:
+    """Return the shipped plan that another plan begins with."""
+    if not isinstance(name, str) or name not in shipped_names():
+        names = shipped_names()
+        wanted = f"the name of a shipped plan: {_any_of(names)}{_hint(name, names)}"
+        raise place.error(f"include: got {_shown(name)}, want {wanted}")
+    return parse_plan(read_shipped(name), name, limits)
 
 
 def _parse_about(table: object, place: StepPlace) -> About:

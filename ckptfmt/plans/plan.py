@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import NamedTuple, Protocol
 
 from ckptfmt.arrays.shape import Shape
@@ -96,6 +97,10 @@ class Plan:
     """Whether it is for many models, so that a step that matches nothing in one of them is no error."""
     about: About | None = field(default=None, compare=False)
     """What it is for, if its file says that."""
+    include: str = field(default="", compare=False)
+    """The shipped plan that it begins with; its steps are among the steps. Empty if there is none."""
+    _places: tuple[StepPlace, ...] = field(default=(), compare=False, repr=False)
+    """The file of each step and its number there, for errors; empty if all are from :attr:`file`."""
 
     def _card(self) -> Card:
         steps = Table(
@@ -136,7 +141,15 @@ class Plan:
         """
         check_limits(limits)
         parsed = parse_plan(text, file, limits)
-        return cls(parsed.steps, parsed.rest, file, is_general=parsed.is_general, about=parsed.about)
+        return cls(
+            parsed.steps,
+            parsed.rest,
+            file,
+            is_general=parsed.is_general,
+            about=parsed.about,
+            include=parsed.include,
+            _places=parsed.places,
+        )
 
     @classmethod
     def read(
@@ -189,7 +202,7 @@ class Plan:
     @classmethod
     def read_shipped(cls, name: str, *, limits: Limits = DEFAULT) -> Plan:
         """Return the plan that ships under a name; PathNotFoundError, with near names, if there is none."""
-        return cls.parse(read_shipped(name), name, limits=limits)
+        return _shipped(name) if limits == DEFAULT else cls.parse(read_shipped(name), name, limits=limits)
 
     def to_toml(self) -> str:
         """Return the plan as the text of a file, which :meth:`parse` reads back.
@@ -200,7 +213,13 @@ class Plan:
 
     @property
     def _text(self) -> PlanText:
-        return PlanText(self.steps, self.rest, self.is_general, self.about, self.comment)
+        steps, include = self.steps, self.include
+        included = Plan.read_shipped(include).steps if include else ()
+        if steps[: len(included)] == included:
+            steps = steps[len(included) :]
+        else:
+            include = ""  # its steps are not the first any more, so all are written
+        return PlanText(steps, self.rest, self.is_general, self.about, include, self.comment)
 
     def write(
         self, path: str | os.PathLike[str], *, overwrite: bool = False, fs: Filesystem | None = None
@@ -320,12 +339,20 @@ class Plan:
 
     def _placed_steps(self) -> list[tuple[Step, StepPlace]]:
         """Return the steps, each with its place for errors."""
+        if len(self._places) == len(self.steps):
+            return list(zip(self.steps, self._places, strict=True))
         return [(step, StepPlace(self.file, number)) for number, step in enumerate(self.steps, 1)]
 
     def _check_rest(self, state: PlanState) -> None:
         leftovers = state.leftovers() if self.rest == "error" else []
         if leftovers:
             raise PlanError(f"rest = 'error': no step takes {listed(leftovers)}", file=self.file)
+
+
+@cache
+def _shipped(name: str) -> Plan:
+    # Kept, because many patterns are compiled: all plans take half a second.
+    return Plan.parse(read_shipped(name), name)
 
 
 def _raise(error: CkptfmtError, _: Sequence[str]) -> None:

@@ -5,6 +5,7 @@ r"""Plans as TOML: what the text of a plan file holds.
     version = 1
     rest = "keep"                               # what no step has touched: keep (default), drop or error
     general = true                              # a plan for many models: its steps may match nothing
+    include = "keras-names"                     # a shipped plan, whose steps come before those of this one
 
     [about]                                     # for people: see :class:`ckptfmt.plans.about.About`
     title = "BERT encoders as our trainer names them"
@@ -69,6 +70,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ckptfmt.plans.about import About
+from ckptfmt.plans.place import StepPlace
 from ckptfmt.plans.state import Rest
 from ckptfmt.plans.step import Step
 
@@ -83,4 +85,8 @@ class PlanText(NamedTuple):
     rest: Rest = "keep"
     is_general: bool = False
     about: About | None = None
+    include: str = ""
+    """The shipped plan whose steps come first; they are among the steps, unless the text is written."""
     comment: str = ""
+    places: tuple[StepPlace, ...] = ()
+    """The file and the number of each step; empty if they are those of one file."""

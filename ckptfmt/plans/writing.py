@@ -18,6 +18,8 @@ def format_plan(plan: PlanText, file: str | None = None) -> str:
         lines.append(f'rest = "{plan.rest}"')
     if plan.is_general:
         lines.append("general = true")
+    if plan.include:
+        lines.append(f'include = "{plan.include}"')
     if plan.about is not None:
         about = plan.about.fields()
         lines += ["", "[about]", *(f"{key} = {_value(value)}" for key, value in about.items())]

@@ -8,6 +8,9 @@ from typing import Any
 
 from ckptfmt.storage.file import RandomAccessFile, check_bounds
 
+RELEASED_FROM = 1 << 16
+"""Bytes of a read after which the system may forget them: they are copied, so the pages are not needed."""
+
 
 class InputStream(io.RawIOBase):
     """A file object over a :class:`RandomAccessFile`; closing it leaves the file open."""
@@ -43,6 +46,8 @@ class InputStream(io.RawIOBase):
         size = max(0, min(view.nbytes, self._file.size - self._position))
         if size:
             self._file.read_into(self._position, view[:size])
+        if size >= RELEASED_FROM:
+            self._file.release(self._position, size)
         self._position += size
         return size
 

@@ -252,15 +252,15 @@ class Checkpoint(Tensors):
 
     def _regions(self, name: str) -> Callable[[Region], Array]:
         entry, store = self.entries[name], self._store
+        if entry.dtype.itemsize is None or (store.has_checked_values and not entry.slices):
+            array = self[name]  # it is decoded whole, for any part of it
+            return lambda region: array[within(region, whole(entry.shape))]
         if isinstance(store, Bundle) and self._checks.is_due(name):
             # Not with each region: a checksum covers a whole piece, and of a file that is not mapped the
             # piece would be read each time.
             for piece in [store.index.find_slice(entry, each) for each in entry.slices] or [entry]:
                 store.locate(piece).check()
             self._checks.done(name)
-        if not isinstance(store, Bundle) and not entry.slices:
-            array = self[name]  # it is decoded whole, for any part of it
-            return lambda region: array[within(region, whole(entry.shape))]
         tensor = StoredTensor(self, entry)
         return lambda region: tensor.read(Selection.of(region))
 

@@ -413,6 +413,7 @@ class Tensors(TensorMapping):
     def to_dask(self, names: Iterable[str] | None = None, *, chunk_bytes: int = 128 << 20) -> dict[str, Any]:
         """Return arrays of Dask by name, of which nothing is read until Dask computes something.
 
+        Until then, the files have to stay open.
         Chunks follow the slices in which a tensor is stored, if these make a grid, and are stretches of it in
         C order. Any scheduler will do: in other processes, the files are opened again. As with :meth:`slice`,
         the checksum of a tensor or a slice is verified by a chunk that has all of it. Strings are object

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import pytest
 
 import ckptfmt
 from ckptfmt import errors
+from ckptfmt.converting.sinks.outgoing import outgoing
 from ckptfmt.dtypes import BY_NAME, Storage
 from tests.support import golden
 from tests.support.memory_filesystem import MemoryFilesystem
@@ -187,6 +190,16 @@ def test_a_target_that_does_not_say_its_format_is_an_error(source: Path, tmp_pat
         ckptfmt.convert(source, tmp_path / "new", to="safetensor")
 
 
+def test_sizes_of_shards_are_for_formats_that_have_them(source: Path, target: Path) -> None:
+    for size in (0, -1, "0"):
+        with pytest.raises(ValueError, match=r"max_shard_bytes: got .*, want at least 1"):
+            ckptfmt.convert(source, target, max_shard_bytes=size)
+    with pytest.raises(ValueError, match="'5 MBs' is not a size"):
+        ckptfmt.convert(source, target, max_shard_bytes="5 MBs")
+    with pytest.raises(ValueError, match="max_shard_bytes: npz is not written in several files"):
+        ckptfmt.convert(source, target.with_suffix(".npz"), max_shard_bytes=100)
+
+
 def test_an_existing_target_is_kept_unless_overwritten(source: Path, target: Path) -> None:
     target.write_bytes(b"old")
     with pytest.raises(errors.AlreadyExistsError):
@@ -276,3 +289,37 @@ def test_verification_names_what_differs(source: Path, target: Path, monkeypatch
     monkeypatch.setattr("ckptfmt.converting.sinks.safetensors.write_stretches", spoil)
     with pytest.raises(errors.CorruptError, match="differ: 'dense/kernel/ExponentialMovingAverage'"):
         ckptfmt.convert(source, target, verify=True)
+
+
+@pytest.mark.parametrize("backend", ["mmap", "pread"])
+def test_strings_larger_than_a_piece_are_read_once(
+    tmp_path: Path, backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = np.array([b"%d" % i for i in range(1000)], object).reshape(20, 50)
+    ckptfmt.save(tmp_path / "m", {"w": words})
+    with ckptfmt.open(tmp_path / "m", backend=backend) as ckpt:
+        (tensor,) = outgoing(ckpt)
+        assert (
+            np.concatenate([each.ravel() for each in tensor.pieces(100)]).tolist() == words.ravel().tolist()
+        )
+        read = tensor.reader()
+        monkeypatch.setattr(type(ckpt), "__getitem__", None)  # nothing is read again
+        assert read(((3, 4), (2, 4))).tolist() == [[b"152", b"153"]]
+
+
+@pytest.mark.parametrize("name", ["model.ckpt", "model.ckpt-1000", "model.index", "MODEL.CKPT"])
+def test_names_of_checkpoints_are_recognised(source: Path, tmp_path: Path, name: str) -> None:
+    written = ckptfmt.convert(source, tmp_path / "out" / name)
+    assert written.format == "checkpoint"
+    with ckptfmt.open(tmp_path / "out" / name) as ckpt:
+        assert set(ckpt) == set(VALUES)
+
+
+def test_a_stream_is_written_to_as_it_is(source: Path, target: Path) -> None:
+    ckptfmt.convert(source, target)
+    command = (
+        f"import ckptfmt; ckptfmt.convert({str(source)!r}, '/dev/stdout', to='safetensors', resume=True)"
+    )
+    done = subprocess.run([sys.executable, "-c", command], capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == target.read_bytes()

@@ -36,6 +36,8 @@ LAYOUTS: dict[str, dict[str, Any]] = {
     "shuffled": {"chunks": (30, 7), "compression": "gzip", "shuffle": True},
     "lzf": {"chunks": (30, 7), "compression": "lzf"},
     "checked": {"chunks": (30, 7), "fletcher32": True},
+    "all": {"chunks": (30, 7), "fletcher32": True, "compression": "gzip", "shuffle": True},
+    "plugin": {"chunks": (30, 7), "fletcher32": True, "compression": "lzf"},
     "chunks": {"chunks": (100, 1)},
 }
 
@@ -116,6 +118,19 @@ def test_strings_are_bytes(tmp_path: Path) -> None:
     assert tensors["unset"].tolist() == [b"", b""]
     assert tensors["bytes"].tolist() == [b"\0\1\0", b""]
     assert tensors.entries["any"].dtype == "string"
+
+
+def test_addresses_of_four_bytes(tmp_path: Path) -> None:
+    properties = h5py.h5p.create(h5py.h5p.FILE_CREATE)
+    properties.set_sizes(4, 4)
+    with h5py.File(h5py.h5f.create(bytes(tmp_path / "a.h5"), fcpl=properties)) as file:
+        file["t"] = TABLE
+        file.create_dataset("s", data=["a", "bc"], dtype=h5py.string_dtype())
+        file.create_dataset("c", data=["a", "bc"], dtype=h5py.string_dtype(), chunks=(1,))
+    tensors = ckptfmt.open_tensors(tmp_path / "a.h5")
+    assert np.array_equal(tensors["t"], TABLE)
+    assert tensors["s"].tolist() == tensors["c"].tolist() == [b"a", b"bc"]
+    assert tensors.slice("s")[1:].tolist() == [b"bc"]
 
 
 def test_values_that_are_not_stored_are_the_fill_value(tmp_path: Path) -> None:

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import io
+import os
+import subprocess
+import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +19,7 @@ import ckptfmt
 from ckptfmt.converting.sinks.hdf5 import HDF5Sink
 from ckptfmt.converting.sinks.writing import Writing
 from ckptfmt.storage.local import LocalFilesystem
+from ckptfmt.storage.output.scratch import Scratch
 from tests.support.memory_filesystem import MemoryFilesystem
 
 h5py = pytest.importorskip("h5py", reason="h5py is not installed")
@@ -195,3 +202,38 @@ def test_an_interrupted_file_is_gone_on_with(tmp_path: Path) -> None:
     )
     ckptfmt.convert(tmp_path / "model", tmp_path / "other.h5")
     assert (tmp_path / "w.h5").read_bytes() == (tmp_path / "other.h5").read_bytes()
+
+
+class FullDisk(io.FileIO):
+    """A file on a disk that takes 100,000 bytes."""
+
+    def write(self, data: Any) -> int:
+        if self.tell() + memoryview(data).nbytes > 100_000:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return super().write(data)
+
+
+def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "ckptfmt.converting.sinks.hdf5.open_scratch",
+        lambda fs, path: Scratch(FullDisk(tmp_path / "scratch", "w+"), path),
+    )
+    arrays = {"w": np.random.default_rng(0).normal(size=100_000)}
+    (tmp_path / "w.h5").write_bytes(b"old")
+    with pytest.raises(ckptfmt.errors.NotWritableError, match="No space left") as caught:
+        ckptfmt.convert(arrays, tmp_path / "w.h5", compression="gzip", overwrite=True)
+    assert caught.value.file == str(tmp_path / "w.h5")
+    assert (tmp_path / "w.h5").read_bytes() == b"old"
+
+
+@pytest.mark.parametrize(
+    "call", ["open_tensors('w.h5')", "open_tensors('w.keras')", "convert({'w': 1}, 'new.h5', overwrite=True)"]
+)
+def test_what_to_install_is_named(tmp_path: Path, call: str) -> None:
+    ckptfmt.convert({"w": 1}, tmp_path / "w.h5")
+    with zipfile.ZipFile(tmp_path / "w.keras", "w") as archive:
+        archive.write(tmp_path / "w.h5", "model.weights.h5")
+    code = f"import sys; sys.modules['h5py'] = None; import ckptfmt; ckptfmt.{call}"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert "MissingDependencyError: this needs h5py: pip install 'ckptfmt[hdf5]'" in done.stderr
+    assert not (tmp_path / "new.h5").exists()

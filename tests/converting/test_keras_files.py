@@ -164,6 +164,9 @@ def test_names_of_keras_2(container: str, parts: int) -> None:
     }
     weights = tensors.model_variables()
     assert {name: weights[name].tolist() for name in weights} == expected
+    with pytest.raises(ckptfmt.errors.TensorNotFoundError, match="did you mean 'dense/kernel'") as caught:
+        tensors[f"{container}/dense/dense/kernel:0"]
+    assert caught.value.close_matches == ("dense/kernel",)
     rest = [name for name in tensors if name not in expected]
     assert rest == (["optimizer_weights/Adam/m/dense/kernel"] if container else [])
 

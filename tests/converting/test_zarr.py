@@ -14,6 +14,8 @@ import pytest
 import ckptfmt
 from ckptfmt.converting.sinks import zarr as sink
 from ckptfmt.errors import AlreadyExistsError, ConversionError
+from ckptfmt.storage.output import partial_directory
+from tests.support.command_line import run
 from tests.support.memory_filesystem import MemoryFilesystem
 
 zarr = pytest.importorskip("zarr", minversion="3", reason="zarr 3 is not installed")
@@ -196,6 +198,44 @@ def test_a_checkpoint_becomes_zarr_and_a_checkpoint_again(
     with ckptfmt.open_tensors(tmp_path / "w.zarr") as tensors:
         ckptfmt.save(tmp_path / "again", tensors)
     assert_same(ckptfmt.open(tmp_path / "again"))
+
+
+def test_what_is_written_is_compared(tmp_path: Path, checkpoint: ckptfmt.Checkpoint) -> None:
+    assert ckptfmt.convert(checkpoint, tmp_path / "w.zarr", names="stored", verify=True).is_verified
+
+
+def test_the_command_line(tmp_path: Path, checkpoint: ckptfmt.Checkpoint) -> None:
+    result = run("convert", checkpoint.prefix, tmp_path / "w.zarr", "--compression", "gzip", "--verify")
+    assert result.exit_code == 0, result.stderr
+    assert_same(ckptfmt.open_tensors(tmp_path / "w.zarr"))
+    metadata = json.loads((tmp_path / "w.zarr/dense/bias/zarr.json").read_text())
+    assert [codec["name"] for codec in metadata["codecs"]] == ["bytes", "gzip"]
+
+
+def test_it_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(partial_directory, "NOTED_AFTER", 0.0)
+    values = {f"w{number}": np.full(100, number) for number in range(5)}
+    ckptfmt.save(tmp_path / "model", values)
+    target = tmp_path / "w.zarr"
+
+    def stop(done: int, total: int) -> None:
+        if done > total // 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ckptfmt.convert(tmp_path / "model", target, resume=True, progress=stop)
+    assert not target.exists()
+    chunk = tmp_path / "w.zarr.partial/w0/c.0"
+    written = chunk.stat().st_mtime_ns, chunk.stat().st_ino
+    # What was being written has no note: it is written again, whatever is there.
+    (tmp_path / "w.zarr.partial/w4").mkdir(parents=True)
+    (tmp_path / "w.zarr.partial/w4/c.0").write_bytes(b"rubbish")
+    ckptfmt.convert(tmp_path / "model", target, resume=True)
+    chunk = target / "w0/c.0"
+    assert (chunk.stat().st_mtime_ns, chunk.stat().st_ino) == written
+    read = ckptfmt.open_tensors(target)
+    assert {name: read[name].tolist() for name in read} == {name: a.tolist() for name, a in values.items()}
+    assert sorted(each.name for each in tmp_path.iterdir() if "partial" in each.name) == []
 
 
 def test_the_metadata_of_the_root_name_every_node(tmp_path: Path, checkpoint: ckptfmt.Checkpoint) -> None:

@@ -10,8 +10,26 @@ from typing import Any
 import pytest
 
 from ckptfmt.keras.translate import translate
-from tests.support.keras_2_models import MODELS, Made
+from tests.support.keras_2_models import (
+    Made,
+    attention,
+    built_by_a_call,
+    convolutions,
+    masked,
+    nested,
+    normalization,
+    policies,
+    sequential,
+    shared,
+    stacked_cells,
+    states,
+)
 from tests.support.keras_pairs import assert_same_predictions, fill, forms, keras_2, keras_3
+
+MODELS: list[Callable[[Any], Made]] = [
+    *(sequential, convolutions, shared, nested, masked, stacked_cells, normalization, attention, states),
+    *(built_by_a_call, policies),
+]
 
 
 @pytest.mark.tensorflow

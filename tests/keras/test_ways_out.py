@@ -15,6 +15,7 @@ import pytest
 
 import ckptfmt
 from ckptfmt.errors import CkptfmtError, ConversionError, TensorNotFoundError, UnsupportedError
+from ckptfmt.keras.archive_variables import translate_paths
 from tests.support.command_line import run, run_json
 from tests.support.corpus import CORPUS
 from tests.support.keras_2_models import floats
@@ -166,12 +167,63 @@ def test_weights_of_subclassed_models_load(tmp_path: Path) -> None:
     old.predict(data, verbose=0), new.predict(data, verbose=0)
     fill(old)
     old.save(tmp_path / "saved", save_format="tf")
-    with pytest.raises(UnsupportedError, match=r"the model of class 'Network' is not a class of Keras 3"):
+    with pytest.raises(UnsupportedError, match=r"the model of class 'Network' is code"):
         ckptfmt.convert(tmp_path / "saved", tmp_path / "new.keras")
     done = ckptfmt.convert(tmp_path / "saved", tmp_path / "new.weights.h5", verify=True)
     assert any("order of Keras 2" in remark for remark in done.remarks)
     new.load_weights(tmp_path / "new.weights.h5")
     assert_same(new.predict(data, verbose=0), old.predict(data, verbose=0), 1e-6)
+
+
+@pytest.mark.tensorflow
+def test_layers_of_cudnn_have_the_weights_that_keras_2_gives_them(tmp_path: Path) -> None:
+    keras = keras_2()
+    layers = keras.layers
+    from tf_keras.src.layers.rnn.cudnn_gru import CuDNNGRU
+    from tf_keras.src.layers.rnn.cudnn_lstm import CuDNNLSTM
+
+    def stack(lstm: Any, gru: Any) -> Any:
+        made = [lstm(3, return_sequences=True), layers.Bidirectional(gru(2)), layers.Dense(1)]
+        return keras.Sequential([keras.Input((5, 4)), *made])
+
+    model, other = stack(CuDNNLSTM, CuDNNGRU), stack(layers.LSTM, layers.GRU)
+    fill(model)
+    model.save_weights(tmp_path / "only.h5")
+    other.load_weights(tmp_path / "only.h5")
+    other.save_weights(tmp_path / "other.weights.h5")
+    model.save(tmp_path / "model.h5")
+    model.save(tmp_path / "model.keras")
+    model.save_weights(tmp_path / "ckpt", save_format="tf")
+    with ckptfmt.open_tensors(tmp_path / "other.weights.h5") as want:
+        for name, config in {"model.h5": None, "model.keras": None, "ckpt": model.to_json()}.items():
+            target = tmp_path / f"{name}.weights.h5"
+            done = ckptfmt.convert(tmp_path / name, target, config=config, verify=True)
+            with ckptfmt.open_tensors(target) as got:
+                for path in done.tensors:
+                    np.testing.assert_allclose(got[path], want[path], rtol=1e-6)
+
+
+@pytest.mark.tensorflow
+def test_classes_that_have_other_names_in_keras_3(tmp_path: Path) -> None:
+    keras = keras_2()
+    layers = keras.layers
+    norms = [layers.experimental.SyncBatchNormalization(), layers.BatchNormalization()]
+    model = keras.Sequential([keras.Input((4,)), *norms, layers.experimental.SyncBatchNormalization()])
+    fill(model)
+    data = floats(3, 4)
+    for name in ("model.keras", "model.h5", "saved"):
+        model.save(tmp_path / name)
+        ckptfmt.convert(tmp_path / name, tmp_path / "new.keras", overwrite=True)
+        new = keras_3().saving.load_model(tmp_path / "new.keras")
+        assert_same(new.predict(data, verbose=0), model.predict(data, verbose=0), 1e-6)
+
+
+def test_paths_of_keras_2_12() -> None:
+    names = ["_layer_checkpoint_dependencies/dense/vars/0", "_layer_checkpoint_dependencies/dense/vars/1"]
+    assert translate_paths([*names, "optimizer/vars/0", "metrics/mean/vars/1"]) == {
+        "layers/dense/vars/0": names[0],
+        "layers/dense/vars/1": names[1],
+    }
 
 
 @pytest.mark.tensorflow

@@ -34,8 +34,9 @@ def test_a_plan_makes_the_names_and_shapes_of_the_other_side(name: str) -> None:
 
 
 @pytest.mark.tensorflow
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", [name for name in MODELS if not name.startswith("slim_inception")])
 def test_a_layout_is_that_of_the_model(name: str, tensorflow: ModuleType, tmp_path: Path) -> None:
+    # The Inceptions, of up to 60 million parameters, are checked when they are run.
     prefix, _ = MODELS[name].build(tmp_path)
     shapes = {tensor: tuple(shape) for tensor, shape in tensorflow.train.list_variables(str(prefix))}
     assert shapes == read_layout(name).source
@@ -49,8 +50,11 @@ def test_the_other_side_computes_the_same(name: str, tensorflow: ModuleType, tmp
     if find_spec(library) is None:
         pytest.skip(f"runs a model of {library}, which is not installed")
     prefix, outputs = model.build(tmp_path)
-    converted = ckptfmt.open(prefix).apply(model.plan)
-    tensors = {tensor: converted[tensor] for tensor in converted}
+    with ckptfmt.open(prefix) as ckpt:
+        shapes = {tensor: entry.shape for tensor, entry in ckpt.entries.items()}
+        assert shapes == read_layout(name).source
+        converted = ckpt.apply(model.plan)
+        tensors = {tensor: converted[tensor] for tensor in converted}
     ran = run_in_torch(tmp_path, model.kind, model.config, tensors, model.inputs)
     assert ran.missing == []
     assert ran.unexpected == sorted(model.beside)

@@ -9,7 +9,7 @@ import pytest
 
 import ckptfmt
 from ckptfmt import Plan
-from ckptfmt.errors import PathNotFoundError
+from ckptfmt.errors import PathNotFoundError, PlanError
 from tests.support.arrays import Arrays
 from tests.support.memory_filesystem import MemoryFilesystem
 from tests.support.plans import W
@@ -88,3 +88,26 @@ def test_steps_of_a_general_plan_may_match_nothing_but_not_all_of_them() -> None
     assert plan.lint(Arrays({"dense/kernel": W})) == []
     (finding,) = plan.lint(Arrays({"w": W}))
     assert (finding.severity, finding.message) == ("error", "no step matches any tensor")
+
+
+def test_a_plan_may_begin_with_a_shipped_one() -> None:
+    mine = Plan.parse(
+        "version = 1\ninclude = 'keras-torch'\n[[step]]\nrename = '^model[.]'\nto = ''\n", "my.toml"
+    )
+    assert mine.is_general
+    assert mine.steps[:-1] == Plan.read("keras-torch").steps
+    assert list(mine.targets(Arrays({"model/dense/kernel": W}).entries)) == ["dense.weight"]
+    assert Plan.parse(mine.to_toml()) == mine  # all steps are written
+
+
+def test_an_error_of_an_included_step_names_its_file_and_its_number_there() -> None:
+    mine = Plan.parse(
+        "version = 1\ninclude = 'keras-names'\n[[step]]\nrefuse = '.'\nbecause = 'no'\n", "my.toml"
+    )
+    with pytest.raises(PlanError, match=r"^my.toml: step 1: 'dense/kernel': no$"):
+        mine.targets(Arrays({"dense/kernel": W}).entries)
+    weights = {f"batch_normalization/vars/{i}": W[0] for i in range(3)}
+    with pytest.raises(
+        PlanError, match=r"^keras-names: step \d+: 'batch_normalization/vars/2': three variables"
+    ):
+        mine.targets(Arrays(weights).entries)

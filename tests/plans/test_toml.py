@@ -26,6 +26,10 @@ NO_PLANS = {
     ),
     "rest list": ("version = 1\nrest = []", r"rest: got \[\], want"),
     "general": ("version = 1\ngeneral = 1", "general: got 1, want true or false"),
+    "include": (
+        "version = 1\ninclude = 'keras-toch'",
+        "include: got 'keras-toch', want .*mean 'keras-torch'",
+    ),
     "about text": ("version = 1\nabout = 'x'", r"about: got 'x', want a table, headed \[about\]"),
     "about key": ("version = 1\n[about]\ntitel = 'x'", "unknown key 'titel'; did you mean 'title'"),
     "about type": ("version = 1\n[about]\ntitle = 1", "about: title: got 1, want a string"),

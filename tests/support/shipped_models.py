@@ -183,10 +183,10 @@ MODELS = {
         {"input_ids": openai_gpt2.IDS},
         {"sequence": _HIDDEN, "words": "logits"},
     ),
-    # At these sizes, SAME pads evenly, as torchvision does.
+    # At these sizes, SAME pads as torchvision does.
     "slim_resnet": _slim("slim-torchvision", slim_networks.resnet, "torchvision resnet", 65, "Momentum"),
     "slim_mobilenet": _slim("slim-torchvision", slim_networks.mobilenet_v2, "torchvision mobilenet_v2", 65),
-    "slim_inception_v1": _slim("slim-torchvision", slim_inceptions.inception_v1, "torchvision googlenet", 65),
+    "slim_inception_v1": _slim("slim-torchvision", slim_inceptions.inception_v1, "torchvision googlenet", 63),
     "slim_inception_v3": _slim(
         "slim-torchvision", slim_inceptions.inception_v3, "torchvision inception_v3", 107
     ),

@@ -109,7 +109,8 @@ def command(
     tensor of the wrong shape and the wrong dtype has two lines. If it has another name in the checkpoint,
     that follows as "name <- name in the checkpoint". Off a terminal the columns are separated by tabs, and
     the summary goes to stderr. With --expect-partial, lines of unused tensors do not count for the exit code.
-    A plan that --propose writes is TOML, for you to review.
+    A plan that --propose writes is TOML, for you to review. It begins with a plan that ships (ckptfmt plans)
+    if more matches so.
     """
     if overwrite and plan_path is None:
         raise click.UsageError("--overwrite requires --propose")
@@ -123,16 +124,19 @@ def command(
         _write_text(result)
     if plan_path is not None:
         result.propose().write(plan_path, overwrite=overwrite)
-        proposed = len(result.proposals)
-        total = proposed + _without_proposal(result)
-        note(f"{plan_path}: {proposed:,} of {total:,} proposed; review it before you use it")
+        proposed, total = _proposed(result)
+        by = f" by {result.layout} and by names" if result.layout else ""
+        note(f"{plan_path}: {proposed:,} of {total:,} proposed{by}; review it before you use it")
     return ExitCode.FINE if ok else ExitCode.FINDING
 
 
-def _without_proposal(result: Match) -> int:
-    """Return how many missing or mismatched tensors have no proposal."""
+def _proposed(result: Match) -> tuple[int, int]:
+    """Return how many of the missing or mismatched tensors are proposed, and how many there are."""
     wanted = {*result.missing, *(misfit.name for misfit in (*result.wrong_shape, *result.wrong_dtype))}
-    return len(wanted.difference(proposal.wanted for proposal in result.proposals))
+    if result.layout is not None:
+        return result.num_proposed, len(wanted)
+    proposed = {proposal.wanted for proposal in result.proposals}
+    return len(result.proposals), len(result.proposals) + len(wanted - proposed)
 
 
 def _rows(result: Match) -> Iterator[MismatchRow]:

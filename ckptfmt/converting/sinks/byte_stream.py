@@ -23,6 +23,7 @@ from ckptfmt.checkpoint.raw_copy import BATCH, check_places, copy_large, copy_pi
 from ckptfmt.checkpoint.slices import whole
 from ckptfmt.converting.sinks.outgoing import Outgoing
 from ckptfmt.converting.sinks.writing import Writing
+from ckptfmt.errors import CkptfmtError, CorruptError
 from ckptfmt.storage.output import NewFile
 
 
@@ -63,12 +64,15 @@ def _of_one(tensor: Outgoing) -> Iterator[Stretch]:
 
 def _in_slices(tensor: Outgoing, entry: Entry, bundle: Bundle) -> Iterator[Stretch]:
     """Iterate over the slices of a tensor if these follow one another in C order; else it is read."""
-    partition = partition_of(entry.shape, entry.slices)
+    try:
+        partition = partition_of(entry.shape, entry.slices)
+        needed = partition.needed(whole(entry.shape)).tolist()
+    except CkptfmtError as error:  # they overlap, or leave a part uncovered
+        raise error.at(bundle.files.tables[0], label=f"tensor {entry.name!r}") from None
     rest = whole(entry.shape)[1:]
-    if not entry.shape or any(partition.region(number)[1:] != rest for number in range(len(entry.slices))):
+    if not entry.shape or any(partition.region(number)[1:] != rest for number in needed):
         yield Stretch(tensor, None)
         return
-    needed = partition.needed(whole(entry.shape)).tolist()  # which raises if a part is covered by none
     for number in sorted(needed, key=lambda each: partition.region(each)[0]):
         yield Stretch(tensor, bundle.index.find_slice(entry, entry.slices[number]))
 
@@ -78,14 +82,25 @@ def write_stretches(stretches: Sequence[Stretch], output: NewFile, writing: Writ
 
     Raises what reading the tensors and writing the output raise.
     """
-    notes = writing.noted(output)
-    number, done, crc = notes[-1] if notes else (0, 0, 0)
+    number, done, crc = _last_note(writing.noted(output), stretches, output.name)
     # Bytes that are written already count as progress.
     writing.advance(sum(_nbytes(each) for each in stretches[:number]) + done)
     for run in _runs(stretches, number, done):
         number = _write_run(stretches[run.start : run.stop], run, output, writing, done, crc)
         done = crc = 0
         writing.note(output, [number, 0, 0])
+
+
+def _last_note(notes: Sequence[object], stretches: Sequence[Stretch], file: str) -> tuple[int, int, int]:
+    """Return where an earlier conversion stopped; CorruptError if a journal says what none has written."""
+    note = notes[-1] if notes else [0, 0, 0]
+    if isinstance(note, list) and len(note) == 3 and all(type(each) is int and each >= 0 for each in note):
+        number, done, crc = note
+        most = _nbytes(stretches[number]) if number < len(stretches) else 0
+        if number <= len(stretches) and done <= most:
+            return number, done, crc
+    what = "notes of an earlier conversion: not about these tensors; remove the journal"
+    raise CorruptError(what, file=file)
 
 
 def _nbytes(stretch: Stretch) -> int:

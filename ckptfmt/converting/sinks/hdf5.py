@@ -3,8 +3,8 @@
 Uncompressed, a file is written from its beginning to its end: h5py makes everything but the values, and these
 are streamed into their places. Compressed, h5py writes chunk by chunk into a scratch file, which is copied.
 
-Strings are of any length, in UTF-8 as far as they are text. HDF5 ends such strings at the first NUL, so a
-tensor of strings of which one has a NUL is sequences of bytes instead. Names that HDF5 cannot have are
+Strings are of any length, in UTF-8 as far as they are text. HDF5 ends such strings at the first NUL, so if a
+tensor has a string with one, its strings are sequences of bytes instead. Names that HDF5 cannot have are
 escaped (:mod:`ckptfmt.converting.sources.hdf5_escaping`).
 """
 
@@ -18,23 +18,17 @@ import numpy as np
 
 from ckptfmt.arrays.array import Array
 from ckptfmt.arrays.raw import encode_pieces
-from ckptfmt.checkpoint.slices import region_shape
-from ckptfmt.converting.sinks.hdf5_outline import Outline, reserve
+from ckptfmt.checkpoint.slices import region_shape, whole
+from ckptfmt.converting.sinks.hdf5_outline import ALIGNMENT, Outline, reserve
 from ckptfmt.converting.sinks.outgoing import Outgoing, cut
 from ckptfmt.converting.sinks.writing import Writing
 from ckptfmt.converting.sources.hdf5_escaping import ESCAPED, path_names
 from ckptfmt.converting.sources.hdf5_library import h5py
-from ckptfmt.errors import CkptfmtError
-from ckptfmt.storage.file import STREAMED_AT_ONCE
 from ckptfmt.storage.output.scratch import open_scratch
-from ckptfmt.storage.target import not_writable
 from ckptfmt.text.closest import closest_names, did_you_mean
 
 CHUNK_BYTES = 1 << 20
 """Bytes of a chunk before it is compressed, at most: as many as HDF5 keeps of a dataset by default."""
-
-ALIGNMENT = 64
-"""Offsets of values are multiples of this, so that mapped arrays are aligned for every processor."""
 
 MAX_RANK = 32
 """The most dimensions of a dataset."""
@@ -111,18 +105,13 @@ class HDF5Sink:
 
     def _compress(self, tensors: Sequence[Outgoing], writing: Writing) -> None:
         with writing.create() as output, open_scratch(writing.fs, writing.path) as scratch:
-            try:
-                with h5py.File(scratch, "w") as file:
-                    for tensor, group, name in _placed(file, tensors, writing):
-                        _add_compressed(group, name, tensor, writing)
-                        tensor.release()
-                scratch.seek(0)
-                while data := scratch.read(STREAMED_AT_ONCE):
-                    output.write(data)
-            except CkptfmtError:
-                raise
-            except OSError as error:  # the disk is full
-                raise not_writable(writing.path, error) from error
+            with h5py.File(scratch, "w") as file:
+                for tensor, group, name in _placed(file, tensors, writing):
+                    for nbytes in _add_compressed(group, name, tensor, writing.compression):
+                        scratch.check()
+                        writing.advance(nbytes)
+                    tensor.release()
+            output.write_all(scratch.pieces())
 
 
 def _placed(
@@ -158,29 +147,31 @@ def _add_strings(group: Any, name: str, tensor: Outgoing) -> None:  # noqa: ANN4
     dataset[...] = sequences.reshape(tensor.shape) if tensor.shape else sequences[0]
 
 
-def _add_compressed(group: Any, name: str, tensor: Outgoing, writing: Writing) -> None:  # noqa: ANN401
+def _add_compressed(
+    group: Any,  # noqa: ANN401  (h5py.Group)
+    name: str,
+    tensor: Outgoing,
+    compression: str | None,
+) -> Iterator[int]:
+    """Write a dataset chunk by chunk, and iterate over the bytes of tensors that each is made of."""
     if tensor.dtype.name == "string":
         _add_strings(group, name, tensor)
-        writing.advance(tensor.nbytes)
+        yield tensor.nbytes
         return
     dtype = tensor.dtype.numpy.newbyteorder("<")
     if not tensor.shape or not tensor.nbytes:  # such datasets have no chunks
         group.create_dataset(name, tensor.shape, dtype, data=tensor.whole())
-        writing.advance(tensor.nbytes)
+        yield tensor.nbytes
         return
     elements = CHUNK_BYTES // dtype.itemsize
     fits = math.prod(tensor.shape) <= elements
-    regions = [tuple((0, end) for end in tensor.shape)] if fits else cut(tensor.shape, elements)
+    regions = [whole(tensor.shape)] if fits else cut(tensor.shape, elements)
     dataset = None
     for region, piece in zip(regions, tensor.pieces(CHUNK_BYTES), strict=True):
         if dataset is None:
+            chunks = region_shape(region)
             dataset = group.create_dataset(
-                name,
-                tensor.shape,
-                dtype,
-                chunks=region_shape(region),
-                compression=writing.compression,
-                shuffle=True,
+                name, tensor.shape, dtype, chunks=chunks, compression=compression, shuffle=True
             )
         dataset[tuple(slice(start, stop) for start, stop in region)] = piece
-        writing.advance(piece.nbytes)
+        yield piece.nbytes

@@ -15,6 +15,9 @@ from typing import Any
 from ckptfmt.converting.sinks.outgoing import Outgoing
 from ckptfmt.converting.sources.hdf5_library import h5py
 
+ALIGNMENT = 64
+"""Offsets of values are multiples of this, so that mapped arrays are aligned for every processor."""
+
 _PAGE = 4096
 """Bytes of memory for each page that h5py writes to."""
 

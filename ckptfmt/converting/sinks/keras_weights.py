@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ckptfmt.arrays.raw import encode_pieces
-from ckptfmt.converting.sinks.hdf5_outline import Outline, reserve
+from ckptfmt.converting.sinks.hdf5_outline import ALIGNMENT, Outline, reserve
 from ckptfmt.converting.sinks.outgoing import Outgoing
 from ckptfmt.converting.sinks.writing import Writing
 from ckptfmt.converting.sources.hdf5_library import h5py
@@ -69,8 +69,9 @@ class WeightsFile:
         self._outline = Outline()
         self._places: list[tuple[int, Outgoing]] = []
         _check_groups(tensors)
-        # The oldest form that holds everything, as Keras itself writes it.
-        with h5py.File(self._outline, "w") as file:
+        with h5py.File(
+            self._outline, "w", alignment_threshold=ALIGNMENT, alignment_interval=ALIGNMENT
+        ) as file:
             for path, name in names.items():
                 file.create_group(f"{path}/vars" if path else "vars").attrs["name"] = name
             for tensor in tensors:

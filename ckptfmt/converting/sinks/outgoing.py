@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from ckptfmt.arrays.array import Array
@@ -70,8 +70,12 @@ class Outgoing(NamedTuple):
         return self.tensors[self.name]
 
     def part(self, region: Region) -> Array:
-        """Return a region of it, verified. To read all of it region by region, :meth:`pieces` is quicker."""
+        """Return a region of it, verified, which may take reading all of it."""
         return self.tensors._region(self.name, region, verified=True)
+
+    def reader(self) -> Callable[[Region], Array]:
+        """Return a function that reads regions one after the other: all of it is verified now, once."""
+        return self.tensors._regions(self.name)
 
     def pieces(self, limit: int = PIECE_BYTES, *, skip: int = 0) -> Iterator[Array]:
         """Iterate over all of it in C order, in pieces of up to ``limit`` bytes that follow one another.
@@ -85,7 +89,7 @@ class Outgoing(NamedTuple):
             if not skip or skip < self.nbytes:
                 yield self.whole()
             return
-        read = self.tensors._regions(self.name)
+        read = self.reader()
         offset = 0
         for region in cut(self.shape, max(1, limit // itemsize)):
             nbytes = itemsize * math.prod(stop - start for start, stop in region)

@@ -8,6 +8,8 @@
     model-00002-of-00002.safetensors
     model.safetensors.index.json            {"metadata": {"total_size": …}, "weight_map": {name: file}}
 
+A model is one or the other: with ``overwrite``, the files of the other form are removed at the end.
+
 Several files cannot get their names in one step. All are whole and synced before the first is renamed, and
 the index, without which they are not found, comes last. If it is replaced and its files have the same names
 as the new ones, the old index goes first: a kill in that moment leaves files without an index, and all bytes.
@@ -65,10 +67,7 @@ class SafetensorsSink:
         shards = [list(tensors)] if limit is None else in_shards(tensors, limit)
         if len(shards) > 1 or is_index:
             return _write_several(shards, writing)
-        content = _content(shards[0], writing.path, writing)
-        with writing.create() as output:
-            _write(content, output, writing)
-        return [writing.path]
+        return _write_one(shards[0], writing)
 
 
 def in_shards(tensors: Sequence[Outgoing], limit: int) -> list[list[Outgoing]]:
@@ -102,6 +101,19 @@ def _write(content: _Content, output: NewFile, writing: Writing) -> None:
     if not writing.noted(output):
         output.write(content.header)
     write_stretches(content.stretches, output, writing)
+
+
+def _write_one(tensors: Sequence[Outgoing], writing: Writing) -> list[str]:
+    index = writing.path + INDEX_SUFFIX
+    if not writing.overwrite and writing.fs.path_type(index) is not None:
+        raise AlreadyExistsError(index)
+    content = _content(tensors, writing.path, writing)
+    with writing.create() as output:
+        _write(content, output, writing)
+    # Now the index leads nobody: readers prefer the single file.
+    for path in (index, *_listed_files(writing, index)) if writing.overwrite else ():
+        writing.fs.remove(path)
+    return [writing.path]
 
 
 def _write_several(shards: Sequence[Sequence[Outgoing]], writing: Writing) -> list[str]:

@@ -23,7 +23,7 @@ from ckptfmt.arrays.shape import Shape
 from ckptfmt.converting.sinks.outgoing import Outgoing
 from ckptfmt.converting.sinks.writing import Writing
 from ckptfmt.converting.sinks.zip_writer import ZipWriter
-from ckptfmt.converting.sources.torch_pickle import LATER_DTYPES, STORAGES
+from ckptfmt.converting.sources.torch_values import LATER_DTYPES, STORAGES
 from ckptfmt.storage.output import Data
 
 _CLASSES = {dtype: storage for storage, dtype in STORAGES.items()}
@@ -36,8 +36,9 @@ _ROOT = "archive"
 
 _OF_STORAGE = b"ctorch._utils\n_rebuild_tensor_v2\n"
 _OF_BYTES = b"ctorch._utils\n_rebuild_tensor_v3\n"
-_NO_HOOKS = b"\x89ccollections\nOrderedDict\n)R"
-"""Without gradients, and without hooks."""
+_BYTES = b"ctorch.storage\nUntypedStorage\n"
+_DICTIONARY = b"ccollections\nOrderedDict\n"
+"""Instructions that push a name."""
 
 
 class TorchSink:
@@ -75,15 +76,31 @@ def _content(tensor: Outgoing, writing: Writing) -> Iterator[Data]:
         writing.advance(piece.nbytes)
 
 
+class _Memo:
+    """What a pickle repeats for each tensor: written once, and then referred to by its number."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[bytes, int] = {}
+
+    def push(self, instruction: bytes) -> bytes:
+        """Return the instructions that push what ``instruction`` pushes; there are at most 256 of these."""
+        number = self._numbers.get(instruction)
+        if number is not None:
+            return b"h" + bytes([number])
+        number = self._numbers[instruction] = len(self._numbers)
+        return instruction + b"q" + bytes([number])
+
+
 def _pickle(tensors: Sequence[Outgoing]) -> bytes:
     """Return the pickle of a dictionary of all tensors, in protocol 2."""
+    memo = _Memo()
     parts = [b"\x80\x02}("]
     for number, tensor in enumerate(tensors):
-        parts += [_text(tensor.name), _tensor(number, tensor)]
+        parts += [_text(tensor.name), _tensor(number, tensor, memo)]
     return b"".join([*parts, b"u."])
 
 
-def _tensor(number: int, tensor: Outgoing) -> bytes:
+def _tensor(number: int, tensor: Outgoing, memo: _Memo) -> bytes:
     """Return the instructions that push a tensor, which has the storage of that number to itself."""
     shape, dtype = tensor.shape, tensor.dtype.name
     strides: list[int] = []
@@ -91,16 +108,23 @@ def _tensor(number: int, tensor: Outgoing) -> bytes:
     for size in reversed(shape):
         strides.insert(0, step)
         step *= max(size, 1)
-    storage = _CLASSES.get(dtype)
-    if storage is None:
-        rebuild, kind, count = _OF_BYTES, b"ctorch.storage\nUntypedStorage\n", tensor.nbytes
-        last = f"ctorch\n{dtype}\n".encode()
+    name = _CLASSES.get(dtype)
+    if name is None:
+        rebuild, storage, count = _OF_BYTES, _BYTES, tensor.nbytes
     else:
-        rebuild, kind, last = _OF_STORAGE, f"ctorch\n{storage}\n".encode(), b""
+        rebuild, storage = _OF_STORAGE, f"ctorch\n{name}\n".encode()
         count = tensor.nbytes // (tensor.dtype.itemsize or 1)
-    place = b"(" + _text("storage") + kind + _text(str(number)) + _text("cpu") + _integer(count) + b"tQ"
-    view = _integer(0) + _tuple(shape) + _tuple(tuple(strides))
-    return rebuild + b"(" + place + view + _NO_HOOKS + last + b"tR"
+    push = memo.push
+    return b"".join(
+        [
+            push(rebuild) + b"((" + push(_text("storage")) + push(storage) + _text(str(number)),
+            push(_text("cpu")) + _integer(count) + b"tQ",
+            _integer(0) + _tuple(shape) + _tuple(tuple(strides)),
+            b"\x89" + push(_DICTIONARY) + b")R",  # without gradients, and without hooks
+            b"" if name else push(f"ctorch\n{dtype}\n".encode()),
+            b"tR",
+        ]
+    )
 
 
 def _tuple(numbers: Shape) -> bytes:

@@ -23,6 +23,7 @@ from typing import Any
 from ckptfmt.converting.sources.hdf5_datasets import Contents, Dataset
 from ckptfmt.converting.sources.hdf5_escaping import ESCAPED, decode_name
 from ckptfmt.converting.sources.hdf5_library import h5py
+from ckptfmt.errors import CorruptError
 
 _CONTAINERS = (b"", b"model_weights")
 """Groups that may hold layers."""
@@ -43,7 +44,10 @@ def names_of(root: Any, contents: Contents) -> dict[str, Dataset]:  # noqa: ANN4
     layers = _layers(root, contents)
     if not layers:
         is_escaped = h5py.h5a.exists(root, ESCAPED)
-        return {_text(path, is_escaped=is_escaped): each for path, each in datasets.items()}
+        named = {_text(path, is_escaped=is_escaped): each for path, each in datasets.items()}
+        if len(named) < len(datasets):
+            raise CorruptError("two datasets have the same name: escapes that no writer makes")
+        return named
     choices = {path: _choices(path, layers) for path in datasets}
     chosen = _distinct(choices)
     weights = [path for path, options in choices.items() if len(options) == 3]

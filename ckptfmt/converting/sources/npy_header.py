@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import NamedTuple
 
 from ckptfmt.arrays.shape import MAX_RANK, Shape
@@ -27,16 +28,19 @@ MAGIC = b"\x93NUMPY"
 MAX_TEXT_SIZE = 1 << 16
 """Bytes of the longest text that is read. Only arrays of records have one longer than a few hundred bytes."""
 
+_REMEMBERED_SIZE = 256
+"""Bytes of a text up to which it is parsed once."""
+
 _TEXT = r"""'[^'\\]*'|"[^"\\]*\""""
 _ENTRY = re.compile(
-    rf"""\s*(?P<key>{_TEXT})\s*:\s*(?:(?P<text>{_TEXT})|(?P<flag>True|False)"""
+    rf"""(?a)\s*(?P<key>{_TEXT})\s*:\s*(?:(?P<text>{_TEXT})|(?P<flag>True|False)"""
     r"""|\((?P<sizes>[\d,L\s]*)\)|(?P<fields>[\[(]))\s*(?P<comma>,?)"""
 )
-_OPEN = re.compile(r"\s*\{")
-_SIZES = re.compile(r"\s*(?:\d{1,20}L?\s*(?:,\s*|\Z))*")
+_OPEN = re.compile(r"(?a)\s*\{")
+_SIZES = re.compile(r"(?a)\s*(?:\d{1,20}L?\s*(?:,\s*|\Z))*")
 """Sizes with commas; Python 2 marked long ones. A size ends where a comma or the text does, so no two ways of
 reading it have to be tried."""
-_DESCRIPTION = re.compile(r"([<>|=]?)([?a-zA-Z])(\d{0,18})((?:\[.*)?)")
+_DESCRIPTION = re.compile(r"(?a)([<>|=]?)([?a-zA-Z])(\d{0,18})((?:\[.*)?)")
 
 _NAMES = {
     ("b", 1): "bool",
@@ -104,7 +108,8 @@ def read_npy_header(read: Callable[[int, int], Buffer], size: int) -> NpyHeader 
     if start + length > size:
         raise TruncatedError("header of an array", wanted=length, available=size - start, offset=start)
     text = bytes(read(start, start + min(length, MAX_TEXT_SIZE)))
-    header = _parse(text.decode("utf-8" if version == 3 else "latin-1", "replace"), start + length)
+    parse = _parse_once if length <= _REMEMBERED_SIZE else _parse
+    header = parse(text.decode("utf-8" if version == 3 else "latin-1", "replace"), start + length)
     if length > MAX_TEXT_SIZE and not header.refused:
         raise CorruptError(f"header of an array: got {length} bytes, want at most {MAX_TEXT_SIZE}", offset=8)
     if not header.refused and header.nbytes != size - start - length:
@@ -112,8 +117,15 @@ def read_npy_header(read: Callable[[int, int], Buffer], size: int) -> NpyHeader 
             f"array of shape {list(header.shape)}: got {size - start - length} bytes, want {header.nbytes}",
             offset=start,
         )
-    read(start + len(text), start + length)  # for the checksum
+    if len(text) < length:
+        read(start + len(text), start + length)  # for the checksum
     return header
+
+
+# An archive repeats a few shapes in thousands of arrays.
+@lru_cache(maxsize=1024)
+def _parse_once(text: str, start: int) -> NpyHeader:
+    return _parse(text, start)
 
 
 def _parse(text: str, start: int) -> NpyHeader:
@@ -128,7 +140,7 @@ def _parse(text: str, start: int) -> NpyHeader:
         if not entry["comma"]:
             break
     keys = ("descr", "fortran_order", "shape")
-    if pos < 0 or text[pos:].strip(" \n\0") != "}" or entries.keys() != set(keys):
+    if pos < 0 or text[pos:].strip(" \t\r\n") != "}" or entries.keys() != set(keys):
         raise CorruptError("header of an array: want descr, fortran_order and shape", offset=8)
     described, order, sizes = (entries[key] for key in keys)
     if described["text"] is None or order["flag"] is None or sizes["sizes"] is None:

@@ -16,6 +16,7 @@ from ckptfmt.checkpoint.selection import Selection
 from ckptfmt.checkpoint.slices import Region
 from ckptfmt.converting.sources.keras_training import keras_training
 from ckptfmt.converting.sources.source import Source
+from ckptfmt.errors import TensorNotFoundError
 from ckptfmt.tensors.mapping import check_name
 from ckptfmt.tensors.scope_variables import training_tensors
 from ckptfmt.tensors.slice_reader import SliceReader
@@ -46,7 +47,7 @@ class TensorFile(Tensors):
 
     @property
     def format(self) -> str:
-        """The format: ``"safetensors"``, ``"npz"``, ``"hdf5"``, ``"keras"``, ``"zarr"``."""
+        """The format, such as ``"safetensors"``, ``"npz"``, ``"hdf5"``, ``"zarr"`` or ``"torch"``."""
         return self._source.format
 
     def __getitem__(self, name: str) -> Array:
@@ -78,6 +79,13 @@ class TensorFile(Tensors):
     def _absent(self, names: Collection[str]) -> list[str]:
         known = self._source.tensors
         return [name for name in names if name not in known]
+
+    def _not_found(self, absent: Sequence[str]) -> TensorNotFoundError:
+        # The path of a dataset that has the name that Keras gave it, or with a slash before it.
+        known = getattr(self._source, "by_path", {}).get(absent[0].strip("/"))
+        if len(absent) == 1 and known is not None:
+            return TensorNotFoundError(absent[0], file=self.prefix, close_matches=[known])
+        return super()._not_found(absent)
 
     def _stored(self) -> Mapping[str, str | None]:
         return {name: name for name in self}

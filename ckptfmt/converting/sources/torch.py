@@ -18,6 +18,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -28,8 +29,11 @@ from ckptfmt.arrays.shape import Shape, check_shape
 from ckptfmt.checkpoint.slices import Region, whole, within
 from ckptfmt.converting.sources.rows import rows_of
 from ckptfmt.converting.sources.source import Source, Stored
-from ckptfmt.converting.sources.torch_pickle import TorchTensor, read_torch_pickle
-from ckptfmt.converting.sources.zip_archive import Member, ZipArchive
+from ckptfmt.converting.sources.torch_pickle import read_torch_pickle
+from ckptfmt.converting.sources.torch_values import TorchTensor
+from ckptfmt.converting.sources.zip_archive import ZipArchive
+from ckptfmt.converting.sources.zip_directory import Member
+from ckptfmt.dtypes import DType
 from ckptfmt.errors import CkptfmtError, CorruptError
 from ckptfmt.limits import Limits
 from ckptfmt.storage.filesystem import Filesystem
@@ -162,11 +166,17 @@ def _member(name: str, tensor: TorchTensor, members: Mapping[str, Member], folde
     if member is None:
         raise CorruptError(f"{what}: no member data/{tensor.storage.key:.100}")
     size = _itemsize(tensor)
-    check_shape(tensor.shape, tensor.dtype)
+    _check_shape_once(tensor.shape, tensor.dtype)
     end = tensor.offset + _reach(tensor)
     if end * size > member.size:
         raise CorruptError(f"{what}: got {member.size} bytes in {member.name}, want {end * size}")
     return member
+
+
+# A model repeats a few shapes in thousands of tensors.
+@lru_cache(maxsize=1024)
+def _check_shape_once(shape: Shape, dtype: DType) -> None:
+    check_shape(shape, dtype)
 
 
 def _itemsize(tensor: TorchTensor) -> int:

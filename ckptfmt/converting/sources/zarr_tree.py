@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import io
 import os
-import threading
 import zipfile
 import zlib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import closing
-from typing import Any, Protocol
+from typing import Protocol
 
 from ckptfmt.cached_property import cached_property
 from ckptfmt.errors import CorruptError, PathNotFoundError
 from ckptfmt.limits import Limits
 from ckptfmt.storage.file import RandomAccessFile
 from ckptfmt.storage.filesystem import Filesystem, walk
+from ckptfmt.storage.stream import InputStream
 
 METADATA_FILES = ("zarr.json", ".zarray", ".zgroup")
 """The files that make a directory an array or a group."""
@@ -86,7 +85,7 @@ class ZipTree:
         self._file = file
         self._limits = limits
         try:
-            self._zip = zipfile.ZipFile(_Stream(file))
+            self._zip = zipfile.ZipFile(InputStream(file))
             members = self._zip.infolist()
         except _ZIP_ERRORS as error:
             raise CorruptError(f"not a zip archive: {error}", file=file.name) from None
@@ -161,35 +160,3 @@ _ZIP_ERRORS = (
     IndexError,
     UnicodeError,
 )
-
-
-class _Stream(io.RawIOBase):
-    """A file as ``zipfile`` reads it."""
-
-    def __init__(self, file: RandomAccessFile) -> None:
-        self._source = file
-        self._position = 0
-        self._lock = threading.Lock()
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._source.size}[whence]
-        if base + offset < 0:
-            raise ValueError("negative position")
-        self._position = base + offset
-        return self._position
-
-    def tell(self) -> int:
-        return self._position
-
-    def readinto(self, buffer: Any) -> int:  # noqa: ANN401  (any writable buffer)
-        out = memoryview(buffer).cast("B")
-        size = max(0, min(out.nbytes, self._source.size - self._position))
-        out[:size] = self._source.read(self._position, size)
-        self._position += size
-        return size

@@ -14,7 +14,8 @@ from typing import Any
 from ckptfmt.errors import CkptfmtError
 from ckptfmt.storage.local import LocalFilesystem
 from ckptfmt.storage.output.directory import LocalDirectory
-from ckptfmt.storage.output.partial import JOURNAL, NOTED_AFTER, PARTIAL, Journal
+from ckptfmt.storage.output.journal import Journal
+from ckptfmt.storage.output.partial import JOURNAL, NOTED_AFTER, PARTIAL
 from ckptfmt.storage.target import not_writable
 from ckptfmt.storage.temporary import remove_tree
 
