@@ -83,6 +83,7 @@ def test_both_paths_may_lead_into_another_file_system() -> None:
     ckptfmt.save("a/model", VALUES, fs=fs)
     written = ckptfmt.convert("a/model", "b/new.safetensors", fs=fs, verify=True, resume=True)
     assert written.files == ("b/new.safetensors",)
+    assert written.remarks == ("only files of this machine can be resumed: nothing is kept",)
     assert ckptfmt.open_tensors("b/new.safetensors", fs=fs)["dense/bias"].tolist() == [1, 1, 1, 1]
     ckptfmt.convert("b/new.safetensors", "c/back.ckpt", fs=fs)
     assert ckptfmt.open("c/back.ckpt", fs=fs)["global_step"] == 7
