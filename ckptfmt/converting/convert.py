@@ -64,15 +64,14 @@ def convert(
         The file or the directory to write. In an existing directory, or one whose path ends in a slash, a
         file gets the usual name of its format, such as ``model.safetensors``. Missing directories are made.
     to
-        The format, such as ``"safetensors"``, if the name of the target does not say it: the keys of
-        ``ckptfmt convert --help``.
+        The format, such as ``"safetensors"``, if the name of the target does not say it.
     names
         ``"stored"``, ``"full"`` or ``"path"``: the names that the tensors of an object-based checkpoint get,
         as in the file, as in the program (:meth:`Tensors.by_full_name`) or by object path
         (:meth:`Tensors.by_object_path`). By default weights get the names that :attr:`Tensors.weights` gives
         them, and the other tensors their object paths. A target that keeps objects, a checkpoint, keeps the
-        stored names, and so does a plan for one model, such as ``match`` proposes. Names that a view gave
-        stay.
+        stored names; a plan for one model, or one that ``match`` proposes, is about these too. Names that a
+        view gave stay.
     config
         The configuration of a Keras model whose file has only weights, if the target is one of Keras: the
         result of ``model.to_json()`` or ``model.get_config()``, or the path of a file that has one.
@@ -112,7 +111,7 @@ def convert(
         The format cannot hold some tensors: ``.problems`` has the reason for each. Pass ``cast``, ``exclude``
         or a plan.
     ValueError
-        The format is not known, or an option is none of its.
+        The format is not known, or does not have an option.
     MissingDependencyError
         The package that reads or writes a format is not installed.
     TensorNotFoundError, NameConflictError, PlanError

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter
 
 from ckptfmt import plans
+from ckptfmt.errors import PlanError
 from ckptfmt.object_graph.keys import ATTRIBUTES, OBJECT_GRAPH_KEY
 from ckptfmt.tensors.tensors import Tensors, View
 
@@ -25,16 +26,29 @@ KINDS = (STORED, FULL, PATH)
 def named(tensors: Tensors, kind: str | None, plan: plans.Plan | None) -> Tensors:
     """Return tensors under the names of a kind; None for the usual ones.
 
-    A plan for one model, such as ``match`` proposes, is about the names that are stored, unlike one that is
-    for many models.
+    A plan for many models is about the usual names, unless it has keys in it, as one that ``match`` proposes,
+    or leaves tensors over that it must not. Any other plan is for one model, and about what is stored there.
     """
     if kind == FULL:
         return tensors.by_full_name()
     if kind == PATH and tensors.object_graph is not None:
         return tensors.by_object_path(ambiguous="key")
-    if kind is None and (plan is None or plan.is_general):
-        return usual_names(tensors)
-    return tensors
+    if kind is not None or tensors.object_graph is None:
+        return tensors
+    if plan is not None and (not plan.is_general or ATTRIBUTES in plan.to_toml()):
+        return tensors
+    usual = usual_names(tensors)
+    return usual if plan is None or _takes_all(plan, usual) else tensors
+
+
+def _takes_all(plan: plans.Plan, tensors: Tensors) -> bool:
+    """Whether a plan leaves no tensor over that it must not."""
+    if plan.rest == "error":
+        try:
+            plan.targets(tensors.entries)
+        except PlanError:
+            return False
+    return True
 
 
 def usual_names(tensors: Tensors) -> Tensors:

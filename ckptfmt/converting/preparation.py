@@ -74,7 +74,7 @@ class Preparation:
         self, *, verify: bool = False, progress: Progress | None = None, verifying: Progress | None = None
     ) -> Conversion:
         """Write the target, and compare it with the source if ``verify``; raises what ``convert`` raises."""
-        if verify and not getattr(self.sink, "reads_back", True):
+        if verify and not TARGETS[self.sink.format].reads_back:
             raise ValueError(f"verify: {self.sink.format} keeps no dtypes, so it cannot be read back")
         writing = replace(self.writing, advance=_advance(self.nbytes, progress))
         if directory := os.path.dirname(writing.path.rstrip("/" + os.sep)):

@@ -23,6 +23,8 @@ class Target(NamedTuple):
     """The class that writes it, ``module:class``, loaded when it is used."""
     name: str = ""
     """The name that its file gets in a directory; empty if it is a directory itself."""
+    reads_back: bool = True
+    """Whether it keeps dtypes and values as they are, so that it can be compared with its source."""
     has_shards: bool = False
     """Whether it may be shared among several files, of up to ``max_shard_bytes`` each."""
     keeps_objects: bool = False
@@ -101,11 +103,13 @@ TARGETS = {
         "TensorBoard's embedding projector, with tables as text",
         ("projector",),
         "ckptfmt.converting.sinks.projector:ProjectorSink",
+        reads_back=False,
     ),
     "projector-bytes": Target(
         "TensorBoard's embedding projector, with tables as float32",
         (),
         "ckptfmt.converting.sinks.projector:ProjectorBytesSink",
+        reads_back=False,
     ),
 }
 """All formats by the names that ``--to`` takes."""

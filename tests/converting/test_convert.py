@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -83,6 +84,7 @@ def test_both_paths_may_lead_into_another_file_system() -> None:
     ckptfmt.save("a/model", VALUES, fs=fs)
     written = ckptfmt.convert("a/model", "b/new.safetensors", fs=fs, verify=True, resume=True)
     assert written.files == ("b/new.safetensors",)
+    assert written.remarks == ("only files of this machine can be resumed: nothing is kept",)
     assert ckptfmt.open_tensors("b/new.safetensors", fs=fs)["dense/bias"].tolist() == [1, 1, 1, 1]
     ckptfmt.convert("b/new.safetensors", "c/back.ckpt", fs=fs)
     assert ckptfmt.open("c/back.ckpt", fs=fs)["global_step"] == 7
@@ -129,6 +131,30 @@ def test_a_plan_for_one_model_sees_the_stored_names(target: Path, tmp_path: Path
     plan = ckptfmt.Plan.parse(f"version = 1\nrest = 'drop'\n[[step]]\nrename = '{key}'\nto = 'w'\n")
     ckptfmt.convert(path, target, plan=plan)
     assert list(read(target)) == ["w"]
+
+
+def test_a_proposed_plan_is_about_the_names_that_match_shows(target: Path, tmp_path: Path) -> None:
+    wanted = tmp_path / "wanted.safetensors"
+    with ckptfmt.open(OBJECTS) as ckpt:
+        ckptfmt.convert(ckpt.weights, wanted, plan="keras-torch")
+    ckptfmt.match(OBJECTS, wanted).propose().write(tmp_path / "plan.toml")
+    ckptfmt.convert(OBJECTS, target, plan=tmp_path / "plan.toml")
+    written = read(target)
+    for name, array in read(wanted).items():
+        assert written[name].tolist() == array.tolist()
+
+
+def test_a_general_plan_that_would_leave_tensors_over_is_about_keys(target: Path) -> None:
+    with ckptfmt.open(OBJECTS) as ckpt:
+        rows = [(row.stored.partition("/.ATTR")[0], row.name) for row in ckpt.weights.explain()]
+    lines = ["version = 1", "general = true", "rest = 'error'"]
+    for number, (path, name) in enumerate(rows):
+        # Not the whole key, so that the plan might as well be about paths.
+        pattern = f"'^{re.escape(path)}(/.+)?$'"
+        lines.append("[[step]]")
+        lines += [f"drop = {pattern}"] if name is None else [f"rename = {pattern}", f"to = 'w{number}'"]
+    ckptfmt.convert(OBJECTS, target, plan=ckptfmt.Plan.parse("\n".join(lines)))
+    assert set(read(target)) == {f"w{i}" for i, (_, name) in enumerate(rows) if name is not None}
 
 
 # --- views -------------------------------------------------------------------------------------------------

@@ -40,7 +40,6 @@ class ProjectorSink:
     format = "projector"
     suffix = ".tsv"
     resumes = True
-    reads_back = False
 
     def problem(self, tensor: Outgoing) -> str | None:
         """Return why the projector cannot show a tensor."""
