@@ -24,7 +24,7 @@ from ckptfmt.limits import Limits
 from ckptfmt.object_graph.keys import OBJECT_GRAPH_KEY
 from ckptfmt.object_graph.object_graph import ObjectGraph
 from ckptfmt.storage.filesystem import Filesystem
-from ckptfmt.tensors.checkpoint import Checkpoint, open_checkpoint
+from ckptfmt.tensors.checkpoint import Checkpoint
 from ckptfmt.tensors.nesting import flatten
 from ckptfmt.tensors.restore import Spec
 from ckptfmt.tensors.tensors import Tensors
@@ -56,10 +56,10 @@ class Inventory:
 def stored_inventory(
     checkpoint: Tensors | str | os.PathLike[str], fs: Filesystem, limits: Limits
 ) -> Inventory:
-    """Return the inventory of a checkpoint or a view."""
+    """Return the inventory of a checkpoint, a view, or a file of another program."""
     if isinstance(checkpoint, Tensors):
         return _of_tensors(checkpoint)
-    with open_checkpoint(checkpoint, fs=fs, limits=limits) as opened:
+    with open_tensors(checkpoint, fs=fs, limits=limits) as opened:
         return _of_tensors(opened)
 
 

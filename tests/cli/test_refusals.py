@@ -15,6 +15,7 @@ from tests.support.file_kinds import (
     OPEN,
     OPEN_SAVED_MODEL,
     SAMPLES,
+    TENSOR_VERBS,
     Sample,
     model_variables,
 )
@@ -72,7 +73,7 @@ def test_a_verb_does_its_work_or_says_which_does(sample: Sample, verb: str, tmp_
     check_said(args, path, says)
 
 
-@pytest.mark.parametrize("verb", [verb for verb in ALL_VERBS if verb not in ("match with", "ls", "show")])
+@pytest.mark.parametrize("verb", [verb for verb in ALL_VERBS if verb not in TENSOR_VERBS])
 def test_verbs_that_are_not_about_tensors_alone_say_what_reads_safetensors(verb: str, tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").write_bytes(SAFETENSORS)
     path = tmp_path / "model.safetensors"

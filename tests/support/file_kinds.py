@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pytest
 
 from ckptfmt.filetype import kinds
 from ckptfmt.filetype.kinds import KINDS, Kind
@@ -18,6 +19,7 @@ from tests.support.split_writer import Split
 from tests.support.table_writer import encode_table, encode_v1, write_bundle
 
 CHECKPOINT_VERBS = ("ls", "show", "tree", "verify", "plan", "match", "match with")
+TENSOR_VERBS = ("ls", "show", "plan", "match", "match with")
 GRAPH_VERBS = ("graph", "subgraph")
 ALL_VERBS = (*CHECKPOINT_VERBS, *GRAPH_VERBS, "model", "freeze")
 
@@ -45,6 +47,18 @@ class Sample(NamedTuple):
 def named(what: str) -> Kind:
     """The kind of that name."""
     return next(kind for kind in KINDS if kind.what == what)
+
+
+def npz_file(folder: Path) -> Path:
+    np.savez(folder / "a.npz", w=np.zeros(2, np.float32))
+    return folder / "a.npz"
+
+
+def hdf5_file(folder: Path) -> Path:
+    h5py = pytest.importorskip("h5py", reason="h5py is not installed")
+    with h5py.File(folder / "model.h5", "w") as opened:
+        opened["w"] = np.zeros(2, np.float32)
+    return folder / "model.h5"
 
 
 def graph_def() -> messages.GraphDef:
@@ -268,14 +282,16 @@ SAMPLES = {
         ("a TFRecord file, not", "ckptfmt.open_records reads it"),
     ),
     "HDF5": Sample(
-        file("model.h5", b"\x89HDF\r\n\x1a\n" + bytes(100)),
+        hdf5_file,
         named("an HDF5 file, as Keras writes"),
-        ("an HDF5 file", "h5py reads it"),
+        ("an HDF5 file", "ckptfmt.open_tensors reads it, and h5py"),
+        TENSOR_VERBS,
     ),
     "npz": Sample(
-        file("a.npz", b"PK\x03\x04" + bytes(22) + b"\x09\0\0\0arr_0.npy" + bytes(50)),
+        npz_file,
         named("a NumPy .npz archive"),
         ("a NumPy .npz archive, not", "ckptfmt.open_tensors reads it, and numpy.load"),
+        TENSOR_VERBS,
     ),
     "zip": Sample(
         file("a.zip", b"PK\x03\x04" + bytes(22) + b"\x09\0\0\0model.pb/" + bytes(50)),

@@ -11,7 +11,7 @@ from itertools import chain
 import click
 
 import ckptfmt
-from ckptfmt import Checkpoint, Entry, Plan, Spec, errors
+from ckptfmt import Entry, Plan, Spec, Tensors, errors
 from ckptfmt.cli.completion import complete_plans_and_files
 from ckptfmt.cli.failures import ExitCode
 from ckptfmt.cli.options import (
@@ -88,7 +88,7 @@ def command(path: str, plan_path: str, inverse_path: str | None, overwrite: bool
     plan = ckptfmt.Plan.read(plan_path, limits=given_limits())
     if inverse_path is not None:
         check_target(inverse_path, overwrite=overwrite)  # before anything is shown
-    with ckptfmt.open(path, limits=given_limits()) as checkpoint:
+    with ckptfmt.open_tensors(path, limits=given_limits()) as checkpoint:
         preview = _build(plan, checkpoint)
         if inverse_path is not None and preview.ok:
             plan.inverted(checkpoint).write(inverse_path, overwrite=overwrite)
@@ -146,7 +146,7 @@ class PlanPreview:
         return ": ".join(filter(None, [count_text(len(self.fates), "tensor"), ", ".join(parts)]))
 
 
-def _build(plan: Plan, checkpoint: Checkpoint) -> PlanPreview:
+def _build(plan: Plan, checkpoint: Tensors) -> PlanPreview:
     findings = plan.lint(checkpoint)
     fates = plan.dry_run(checkpoint)
     specs = _specs(plan, dict(checkpoint.entries.items()))  # all entries at once: faster than one by one
