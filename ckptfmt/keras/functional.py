@@ -8,6 +8,7 @@ from typing import Any
 
 from ckptfmt.errors import CorruptError
 from ckptfmt.keras.description import Json, is_description, is_model, layers_of, name_of
+from ckptfmt.keras.masks import check_masks
 from ckptfmt.keras.names import without_slashes
 from ckptfmt.keras.nodes import Argument, Call, Tensor, decode_argument, decode_call, encode_call, tensors
 from ckptfmt.keras.operations import calls_function, simplified, translate_operation, unused_operation
@@ -33,6 +34,7 @@ def translate_functional(config: dict[str, Any], path: str, work: Work) -> dict[
     inputs, outputs = (_ends(config.get(key), layers) for key in ("input_layers", "output_layers"))
     used = _used_calls(calls, outputs)
     offsets = {name: _offset(each, len(calls[name]), used) for name, each in layers.items()}
+    check_masks(layers, calls, offsets, path, work)
     translated: list[dict[str, Any]] = []
     added: list[dict[str, Any]] = []
     needed = _needed(calls, outputs)

@@ -48,7 +48,8 @@ def open_keras_archive(fs: Filesystem, path: str, limits: Limits) -> KerasModel:
                 raise error.at(path) from None
             raise CorruptError(f"layer {layer.where!r}: vocabulary: {error}", file=path) from None
 
-    return keras_model(path, file, translation, model, place_archived(model, list(file)), vocabulary)
+    placed = place_archived(model, list(file), config, limits)
+    return keras_model(path, file, translation, model, placed, vocabulary)
 
 
 def archive_config(fs: Filesystem, path: str, limits: Limits) -> Config | None:

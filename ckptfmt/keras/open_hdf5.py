@@ -70,7 +70,7 @@ def _model(source: HDF5Source, file: TensorFile, config: Config | None, limits: 
 
 
 def hdf5_config(fs: Filesystem, path: str, limits: Limits) -> Config | None:
-    """Return the configuration of the model in an HDF5 file of Keras 2; None if there is none."""
+    """Return the configuration of the model in an HDF5 file of Keras 2, None if it has none."""
     source = open_hdf5(fs.open(path), limits)
     try:
         found = source.attributes().get("model_config")
@@ -111,7 +111,7 @@ def _weights(source: HDF5Source, group: str, by_path: Mapping[str, str]) -> list
 
 
 def _names(attributes: Mapping[str, list[bytes]], name: str) -> list[str] | None:
-    """Return a list of names, which may be in parts; None if there is none."""
+    """Return a list of names, which may be in parts; None if it does not exist."""
     found = attributes.get(name)
     if found is None:
         found, part = [], 0

@@ -22,7 +22,8 @@ def layout_model(tensors: Tensors, config: Config | None, limits: Limits) -> Ker
     if is_written_by_keras_3(parse_description(config, limits)):
         return KerasModel(path, model_variables(tensors, {name: name for name in names}, path), translation)
     model = structure(translation.config)
-    return keras_model(path, tensors, translation, model, place_archived(model, names), no_vocabulary)
+    placed = place_archived(model, names, config, limits)
+    return keras_model(path, tensors, translation, model, placed, no_vocabulary)
 
 
 def no_vocabulary(layer: Layer) -> list[Word] | None:

@@ -23,20 +23,22 @@ from ckptfmt.tensors.tensors import Tensors
 def open_keras_saved_model(fs: Filesystem, path: str, config: Config | None, limits: Limits) -> KerasModel:
     """Open the Keras 2 model in a SavedModel, with its own variables.
 
-    ``config`` describes it if the SavedModel does not; else it is the checkpoint in it that is opened.
+    ``config`` describes it if the SavedModel does not. Without either, it is the checkpoint that is opened.
     """
     model = open_saved_model(path, fs=fs, limits=limits)
     checkpoint = model.checkpoint
     if checkpoint is None or checkpoint.object_graph is None:
         raise UnsupportedError("this SavedModel has no variables that belong to objects", file=model.file)
     described = describes_itself(model)
-    if config is None and not described and find_model(checkpoint.object_graph) is None:
-        saved_description(model)  # raises
-    if config is not None or not described:
+    # A subclassed model has no numbered layers.
+    node = checkpoint.object_graph.root if described else find_model(checkpoint.object_graph)
+    if config is None and (described or node is None):
+        config = saved_description(model)
+    if node is None or config is None:
         return open_keras_checkpoint(checkpoint, config, limits)
-    translation = translate(saved_description(model), file=model.file, limits=limits)
+    translation = translate(config, file=model.file, limits=limits)
     layers = structure(translation.config)
-    placed = _place(layers, checkpoint.object_graph.root, path)
+    placed = _place(layers, node, path)
 
     def vocabulary(layer: Layer) -> list[Word] | None:
         node = placed.objects.get(layer.path)

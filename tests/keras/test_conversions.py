@@ -12,9 +12,6 @@ import numpy as np
 import pytest
 
 import ckptfmt
-<<<<<<< HEAD
-from tests.support.keras_2_models import Made, floats, nested, shared, stacked_cells
-=======
 from tests.support.keras_2_models import (
     Made,
     attentions,
@@ -26,7 +23,6 @@ from tests.support.keras_2_models import (
     shared,
     stacked_cells,
 )
->>>>>>> weights
 from tests.support.keras_pairs import assert_same, fill, keras_2, keras_3
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.filterwarnings("ignore")]

@@ -149,7 +149,7 @@ CASES: dict[str, list[Callable[[str], Make]]] = {
     "CategoryEncoding": [
         given([[0, 2], [1, 1]], "int64", num_tokens=4, output_mode=mode) for mode in ("multi_hot", "count")
     ],
-    "CenterCrop": [on(6, 6, 3, height=4, width=3)],
+    "CenterCrop": [on(6, 6, 3, height=4, width=3), on(3, 5, 3, height=4, width=4)],
     "Concatenate": [merging(), merging(axis=1)],
     "Conv1D": [on(6, 4, filters=2, kernel_size=3, activation="relu", padding="causal", dilation_rate=2)],
     "Conv2D": [
@@ -209,11 +209,18 @@ CASES: dict[str, list[Callable[[str], Make]]] = {
         on(4, 3, units=2, return_state=True, implementation=1),
     ],
     "GRUCell": [cell],
-    "Hashing": [given(WORDS, "string", num_bins=5), given(WORDS, "string", num_bins=5, salt=[3, 4])],
+    "Hashing": [
+        given(WORDS, "string", num_bins=5, mask_value="a"),
+        given([[1, 2]], "int64", num_bins=5, output_mode="multi_hot"),
+        given(WORDS, "string", num_bins=5),
+        given(WORDS, "string", num_bins=5, salt=[3, 4]),
+    ],
     "HashedCrossing": [crossing],
     "Identity": [on(4)],
     "InputLayer": [input_layer],
     "IntegerLookup": [
+        given([[1, 2], [0, 3]], "int64", vocabulary=[4, 5, 6], invert=True, mask_token=0),
+        given([[4], [9]], "int64", vocabulary=[4, 5, 6], output_mode="one_hot"),
         given([[1, 2], [7, 3]], "int64", vocabulary=[1, 2, 3]),
         given([[1, 2], [7, 3]], "int64", vocabulary=[1, 2, 3], output_mode="multi_hot", num_oov_indices=2),
     ],
@@ -228,6 +235,7 @@ CASES: dict[str, list[Callable[[str], Make]]] = {
     "Masking": [on(4, 3, mask_value=0.0)],
     "MultiHeadAttention": [attention],
     "Normalization": [
+        on(4, 3, mean=1.0, variance=4.0, invert=True),
         on(4, 3, mean=[1.0, 2.0, 3.0], variance=[1.0, 2.0, 4.0]),
         on(4, 3, axis=None, mean=1.0, variance=2.0),
     ],
@@ -246,7 +254,13 @@ CASES: dict[str, list[Callable[[str], Make]]] = {
     "RepeatVector": [on(4, n=3)],
     "Rescaling": [on(4, scale=0.5, offset=1.0), on(4, 3, scale=[0.5, 1.0, 2.0])],
     "Reshape": [on(4, 3, target_shape=(2, -1))],
-    "Resizing": [on(6, 6, 3, height=4, width=3), on(6, 6, 3, height=4, width=3, interpolation="nearest")],
+    "Resizing": [
+        on(6, 4, 3, height=4, width=3, crop_to_aspect_ratio=True),
+        on(6, 6, 3, height=4, width=3, interpolation="bicubic"),
+        on(6, 6, 3, height=4, width=3, interpolation="area"),
+        on(6, 6, 3, height=4, width=3),
+        on(6, 6, 3, height=4, width=3, interpolation="nearest"),
+    ],
     "RNN": [
         wrapping(lambda layers: [layers.LSTMCell(2), layers.GRUCell(3)], 4, 3, return_sequences=True),
         wrapping(
@@ -263,10 +277,21 @@ CASES: dict[str, list[Callable[[str], Make]]] = {
     "SpatialDropout3D": [on(4, 4, 4, 3, rate=0.5)],
     "StackedRNNCells": [stacked],
     "StringLookup": [
+        given([[1, 2], [0, 3]], "int64", vocabulary=["a", "b"], invert=True),
         given(WORDS, "string", vocabulary=["a", "b"]),
         given(WORDS, "string", vocabulary=["a", "b"], output_mode="count", num_oov_indices=2),
     ],
     "TextVectorization": [
+        given([["ab"], ["c"]], "string", vocabulary=["a", "b"], split="character", standardize=None),
+        given([["a b"], ["c"]], "string", vocabulary=["a", "b"], output_sequence_length=4),
+        given(
+            [["a b"], ["A"]],
+            "string",
+            vocabulary=["a"],
+            output_mode="count",
+            max_tokens=5,
+            pad_to_max_tokens=True,
+        ),
         given([["A b, c"], ["d"]], "string", vocabulary=["a", "b", "d"]),
         given([["A b"], ["a"]], "string", vocabulary=["a", "b"], output_mode="multi_hot", ngrams=2),
     ],
@@ -352,3 +377,107 @@ def test_synchronized_batch_normalization_has_an_argument() -> None:
     model = keras.Sequential([layer])
     new = assert_same_predictions(model, model.to_json(), floats(2, 3))
     assert new.layers[0].synchronized
+
+
+def rows(keras: Any, *others: Any) -> Made:
+    """Make a model of layers after a mask that a table of embeddings makes."""
+    stack = [keras.layers.Embedding(9, 4, mask_zero=True, input_length=5), *others]
+    return keras.Sequential(stack), [np.array([[1, 2, 3, 0, 0], [4, 0, 5, 6, 0], [7, 8, 1, 2, 3]])]
+
+
+def attending(keras: Any, layers: Any, make: Callable[[Any, Any], Any]) -> Made:
+    given, other = keras.Input((5,)), keras.Input((4,))
+    table = layers.Embedding(9, 4, mask_zero=True)
+    arrays = [np.array([[1, 2, 3, 0, 0], [4, 5, 6, 7, 0]]), np.array([[1, 2, 0, 0], [5, 6, 7, 8]])]
+    return keras.Model([given, other], make(table(given), table(other))), arrays
+
+
+MASKED: dict[str, Make] = {
+    "lstm": lambda keras, layers: rows(keras, layers.LSTM(3, return_sequences=True, go_backwards=True)),
+    "gru": lambda keras, layers: rows(keras, layers.GRU(3, return_state=False), layers.Dense(2)),
+    "gru before": lambda keras, layers: rows(keras, layers.GRU(3, reset_after=False, return_sequences=True)),
+    "rnn": lambda keras, layers: rows(keras, layers.SimpleRNN(3), layers.Dropout(0.5)),
+    "both": lambda keras, layers: rows(keras, layers.Bidirectional(layers.LSTM(3, return_sequences=True))),
+    "two": lambda keras, layers: rows(keras, layers.LSTM(3, return_sequences=True), layers.GRU(2)),
+    "zeros": lambda keras, layers: rows(
+        keras, layers.RNN(layers.LSTMCell(3), return_sequences=True, zero_output_for_mask=True)
+    ),
+    "pool": lambda keras, layers: rows(keras, layers.Dense(3), layers.GlobalAveragePooling1D()),
+    "norm": lambda keras, layers: rows(keras, layers.LayerNormalization(), layers.GlobalAveragePooling1D()),
+    "act": lambda keras, layers: rows(keras, layers.Activation("tanh"), layers.LSTM(2)),
+    "times": lambda keras, layers: rows(keras, layers.TimeDistributed(layers.Dense(3)), layers.LSTM(2)),
+    "flat": lambda keras, layers: rows(keras, layers.Flatten(), layers.Dense(2)),
+    "attention": lambda keras, layers: attending(
+        keras, layers, lambda query, value: layers.Attention()([query, value])
+    ),
+    "additive": lambda keras, layers: attending(
+        keras, layers, lambda query, value: layers.AdditiveAttention()([query, value])
+    ),
+    "heads": lambda keras, layers: attending(
+        keras, layers, lambda query, value: layers.MultiHeadAttention(2, 3)(query, value)
+    ),
+    "causal": lambda keras, layers: attending(
+        *(keras, layers),
+        lambda query, value: layers.MultiHeadAttention(2, 3)(query, query, use_causal_mask=True),
+    ),
+    "scores": lambda keras, layers: attending(
+        *(keras, layers),
+        lambda query, value: layers.Attention(use_scale=True)(
+            [query, value], return_attention_scores=True, use_causal_mask=False
+        ),
+    ),
+    "added": lambda keras, layers: attending(
+        *(keras, layers),
+        lambda query, value: layers.LSTM(2)(layers.Add()([query, layers.Dense(4)(query)])),
+    ),
+    "function": lambda keras, layers: attending(
+        keras, layers, lambda query, value: layers.LSTM(2)(query * 2.0)
+    ),
+}
+"""Layers after a mask, which some apply, some hand on, and some drop."""
+
+
+@pytest.mark.tensorflow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("case", MASKED)
+def test_masks_go_the_same_ways(case: str) -> None:
+    keras = keras_2()
+    keras.backend.clear_session()
+    model, inputs = MASKED[case](keras, keras.layers)
+    fill(model)
+    assert_same_predictions(model, model.to_json(), *inputs, tolerance=5e-6)
+
+
+def positions(layers: Any, query: Any) -> Any:
+    """Add what has no mask, as models do that know positions."""
+    import tensorflow as tf
+
+    return layers.Add()([query, tf.sin(query)])
+
+
+DIFFERENT: dict[str, Callable[[Any, Any, Any], Any]] = {
+    "one without": lambda layers, query, value: layers.LSTM(2, name="taking")(positions(layers, query)),
+    "handed on": lambda layers, query, value: layers.MultiHeadAttention(2, 3, name="taking")(
+        *[layers.LayerNormalization()(positions(layers, query))] * 2
+    ),
+    "two": lambda layers, query, value: layers.GRU(2, name="taking")(
+        layers.Multiply()([query, layers.Masking(0.5)(query)])
+    ),
+    "features": lambda layers, query, value: layers.Bidirectional(layers.LSTM(2), name="taking")(
+        layers.Concatenate()([query, layers.Masking(0.5)(query)])
+    ),
+}
+"""Models in which Keras 3 makes another mask of several masks."""
+
+
+@pytest.mark.tensorflow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("case", DIFFERENT)
+def test_layers_that_would_take_another_mask_are_refused(case: str) -> None:
+    keras = keras_2()
+    keras.backend.clear_session()
+    layers = keras.layers
+    model, _ = attending(keras, layers, lambda query, value: DIFFERENT[case](layers, query, value))
+    (refused,) = translate(model.to_json()).refused
+    assert refused.layer == "taking"
+    assert refused.reason.startswith("takes a mask that Keras 3 makes otherwise")

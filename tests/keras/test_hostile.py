@@ -50,15 +50,11 @@ def changed(config: Any, path: tuple[Any, ...], value: Any) -> Iterator[Any]:
     at.update(before) if isinstance(at, dict) else at.extend(before)
 
 
-<<<<<<< HEAD
-@pytest.mark.parametrize("name", ["functional", "operations", "graph_operations", "saved_model"])
-=======
 @pytest.mark.parametrize(
     "name", ["functional.json", "operations.json", "graph_operations.json", "saved_model.json"]
 )
->>>>>>> weights
 def test_changed_configurations_are_translated_or_refused(name: str) -> None:
-    config = json.loads((DATA / f"{name}.json").read_bytes())
+    config = json.loads((DATA / name).read_bytes())
     translate(config).raise_if_refused()
     count = 0
     for at, path in enumerate(list(places(config))):

@@ -10,11 +10,6 @@ from typing import Any
 import pytest
 
 from ckptfmt.keras.translate import translate
-<<<<<<< HEAD
-from tests.support.keras_2_models import MODELS, Made
-from tests.support.keras_pairs import assert_same_predictions, fill, forms, keras_2, keras_3
-
-=======
 from tests.support.keras_2_models import (
     Made,
     attention,
@@ -36,7 +31,6 @@ MODELS: list[Callable[[Any], Made]] = [
     *(built_by_a_call, policies),
 ]
 
->>>>>>> weights
 
 @pytest.mark.tensorflow
 @pytest.mark.filterwarnings("ignore")

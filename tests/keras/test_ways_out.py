@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import marshal
 import pickle
@@ -15,6 +16,7 @@ import pytest
 
 import ckptfmt
 from ckptfmt.errors import CkptfmtError, ConversionError, TensorNotFoundError, UnsupportedError
+from ckptfmt.keras.archive_variables import translate_paths
 from tests.support.command_line import run, run_json
 from tests.support.corpus import CORPUS
 from tests.support.keras_2_models import floats
@@ -175,6 +177,58 @@ def test_weights_of_subclassed_models_load(tmp_path: Path) -> None:
 
 
 @pytest.mark.tensorflow
+def test_layers_of_cudnn_have_the_weights_that_keras_2_gives_them(tmp_path: Path) -> None:
+    keras = keras_2()
+    layers = keras.layers
+    rnn = "tf_keras.src.layers.rnn"
+    lstm_of_cudnn = importlib.import_module(f"{rnn}.cudnn_lstm").CuDNNLSTM
+    gru_of_cudnn = importlib.import_module(f"{rnn}.cudnn_gru").CuDNNGRU
+
+    def stack(lstm: Any, gru: Any) -> Any:
+        made = [lstm(3, return_sequences=True), layers.Bidirectional(gru(2)), layers.Dense(1)]
+        return keras.Sequential([keras.Input((5, 4)), *made])
+
+    model, other = stack(lstm_of_cudnn, gru_of_cudnn), stack(layers.LSTM, layers.GRU)
+    fill(model)
+    model.save_weights(tmp_path / "only.h5")
+    other.load_weights(tmp_path / "only.h5")
+    other.save_weights(tmp_path / "other.weights.h5")
+    model.save(tmp_path / "model.h5")
+    model.save(tmp_path / "model.keras")
+    model.save_weights(tmp_path / "ckpt", save_format="tf")
+    with ckptfmt.open_tensors(tmp_path / "other.weights.h5") as want:
+        for name, config in {"model.h5": None, "model.keras": None, "ckpt": model.to_json()}.items():
+            target = tmp_path / f"{name}.weights.h5"
+            done = ckptfmt.convert(tmp_path / name, target, config=config, verify=True)
+            with ckptfmt.open_tensors(target) as got:
+                for path in done.tensors:
+                    np.testing.assert_allclose(got[path], want[path], rtol=1e-6)
+
+
+@pytest.mark.tensorflow
+def test_classes_that_have_other_names_in_keras_3(tmp_path: Path) -> None:
+    keras = keras_2()
+    layers = keras.layers
+    norms = [layers.experimental.SyncBatchNormalization(), layers.BatchNormalization()]
+    model = keras.Sequential([keras.Input((4,)), *norms, layers.experimental.SyncBatchNormalization()])
+    fill(model)
+    data = floats(3, 4)
+    for name in ("model.keras", "model.h5", "saved"):
+        model.save(tmp_path / name)
+        ckptfmt.convert(tmp_path / name, tmp_path / "new.keras", overwrite=True)
+        new = keras_3().saving.load_model(tmp_path / "new.keras")
+        assert_same(new.predict(data, verbose=0), model.predict(data, verbose=0), 1e-6)
+
+
+def test_paths_of_keras_2_12() -> None:
+    names = ["_layer_checkpoint_dependencies/dense/vars/0", "_layer_checkpoint_dependencies/dense/vars/1"]
+    assert translate_paths([*names, "optimizer/vars/0", "metrics/mean/vars/1"]) == {
+        "layers/dense/vars/0": names[0],
+        "layers/dense/vars/1": names[1],
+    }
+
+
+@pytest.mark.tensorflow
 def test_activations_with_weights_are_refused(tmp_path: Path) -> None:
     layers = keras_2().layers
     model = keras_2().Sequential(
@@ -211,6 +265,17 @@ def test_classes_are_inferred_from_the_names_of_layers(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedError, match=r"pass config="):
         ckptfmt.convert(tmp_path / "ckpt", tmp_path / "new.keras")
     ckptfmt.convert(tmp_path / "ckpt", tmp_path / "new.keras", config=model.get_config())
+
+    # A SavedModel without descriptions, as TensorFlow itself writes it.
+    import tensorflow as tf
+
+    tf.saved_model.save(model, str(tmp_path / "plain"))
+    with pytest.raises(UnsupportedError, match=r"pass config="):
+        ckptfmt.convert(tmp_path / "plain", tmp_path / "plain.keras")
+    ckptfmt.convert(tmp_path / "plain", tmp_path / "plain.weights.h5")
+    ckptfmt.convert(tmp_path / "plain", tmp_path / "plain.keras", config=model.to_json())
+    with ckptfmt.open_tensors(tmp_path / "plain.weights.h5") as plain:
+        assert all(np.array_equal(plain[name], other[name]) for name in other)
 
 
 @pytest.mark.tensorflow

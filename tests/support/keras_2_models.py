@@ -1,15 +1,7 @@
-<<<<<<< HEAD
-"""Models of Keras 2 to translate and convert, with inputs for them."""
-
-from __future__ import annotations
-
-from collections.abc import Callable
-=======
 """Models of Keras, each made with Keras 2 or Keras 3, and inputs for it."""
 
 from __future__ import annotations
 
->>>>>>> weights
 from typing import Any
 
 import numpy as np
@@ -114,12 +106,6 @@ def policies(keras: Any) -> Made:
     return keras.Sequential(stack), [floats(2, 4)]
 
 
-<<<<<<< HEAD
-MODELS: list[Callable[[Any], Made]] = [
-    *(sequential, convolutions, shared, nested, masked, stacked_cells, normalization, attention, states),
-    *(built_by_a_call, policies),
-]
-=======
 def recurrent(keras: Any) -> Made:
     layers = keras.layers
     given = keras.Input((5, 4))
@@ -207,4 +193,3 @@ def preprocessing(keras: Any) -> Made:
         *(layers.CategoryEncoding(6)(classes), layers.Embedding(6, 3)(classes), layers.Hashing(5)(classes)),
     ]
     return keras.Model([numbers, classes], outputs), [floats(2, 3), np.array([[1, 2], [5, 0]])]
->>>>>>> weights

@@ -73,7 +73,9 @@ class WeightsFile:
             self._outline, "w", alignment_threshold=ALIGNMENT, alignment_interval=ALIGNMENT
         ) as file:
             for path, name in names.items():
-                file.create_group(f"{path}/vars" if path else "vars").attrs["name"] = name
+                group = file.create_group(f"{path}/vars" if path else "vars")
+                # HDF5 has no text with a NUL or half a character; Keras does not read it.
+                group.attrs["name"] = name.replace("\0", "").encode("utf-8", "replace").decode()
             for tensor in tensors:
                 folder, _, key = tensor.name.rpartition("/")
                 group = file.require_group(folder)

@@ -106,7 +106,7 @@ def _messages(file: RandomAccessFile, offset: int, base: int) -> Iterator[tuple[
 
 
 def _attribute(content: memoryview, heaps: Heaps) -> tuple[str, list[bytes]] | None:
-    """Return an attribute's name and strings; None if it is none of strings."""
+    """Return an attribute's name and strings; None if it has other values."""
     version, flags, name_size, type_size, space_size = struct.unpack_from("<BBHHH", content)
     position = 9 if version == 3 else 8
     parts = []

@@ -25,7 +25,8 @@ from ckptfmt.checkpoint.slices import Region, whole
 from ckptfmt.converting.sources.npy_header import MAGIC, NpyHeader, read_npy_header
 from ckptfmt.converting.sources.rows import rows_of
 from ckptfmt.converting.sources.source import Source, Stored
-from ckptfmt.converting.sources.zip_archive import Member, ZipArchive
+from ckptfmt.converting.sources.zip_archive import ZipArchive
+from ckptfmt.converting.sources.zip_directory import Member
 from ckptfmt.errors import CkptfmtError, CorruptError, UnsupportedError
 from ckptfmt.limits import Limits
 from ckptfmt.storage.file import RandomAccessFile
