@@ -270,7 +270,7 @@ SAMPLES = {
     "HDF5": Sample(
         file("model.h5", b"\x89HDF\r\n\x1a\n" + bytes(100)),
         named("an HDF5 file, as Keras writes"),
-        ("an HDF5 file", "h5py reads it"),
+        ("an HDF5 file", "ckptfmt.open_tensors reads it"),
     ),
     "npz": Sample(
         file("a.npz", b"PK\x03\x04" + bytes(22) + b"\x09\0\0\0arr_0.npy" + bytes(50)),
