@@ -89,7 +89,8 @@ def test_the_target_is_the_same_after_any_stop(source: Path, target: Path, optio
 
 def test_it_goes_on_within_a_large_tensor(source: Path, target: Path) -> None:
     stop(source, target, 12 << 20)
-    _, taken_over = resume(source, target, verify=True)
+    conversion, taken_over = resume(source, target, verify=True)
+    assert conversion.remarks[0].startswith(f"{target}: resumed after ")
     assert 8_000 + (8 << 20) <= taken_over < VALUES["large"].nbytes
 
 

@@ -25,6 +25,7 @@ from ckptfmt.storage.output import NewFile, PartialFile
 from ckptfmt.storage.output.directory import OutputDirectory, create_directory
 from ckptfmt.storage.output.partial import JOURNAL
 from ckptfmt.storage.output.partial_directory import PartialDirectory
+from ckptfmt.text.printing import size_text
 
 
 @dataclass
@@ -95,6 +96,9 @@ class Writing:
         self._kept.append(output)
         if output.was_another:
             self.remarks.append(f"{path}: what is left is of another source, plan or target: begun anew")
+        elif output.notes:
+            left = f" after {size_text(output.start)}" if isinstance(output, PartialFile) else ""
+            self.remarks.append(f"{path}: resumed{left}")
 
     def noted(self, output: NewFile | OutputDirectory) -> list[Any]:
         """Return what an earlier conversion noted about a file or a directory, in order."""

@@ -105,12 +105,15 @@ class PartialFile(LocalOutput, NewFile):
             raise
         self.notes = [note for _, note in journal.notes]
         """What earlier writers noted, in order: after the last of these, the file goes on."""
+        self.start = self._noted
+        """Bytes that earlier writers wrote."""
         unfinished.add(self)
 
     def _open(self, journal: Journal) -> None:
         """Open the file, cut off after the last note that it holds the bytes of."""
         if journal.is_committed(self._target):
             self.is_whole = True
+            self._noted = os.stat(self._target).st_size
             self._file = os.fdopen(open_null(), "wb")
             remove_second_name(self._partial, self._target)
             return
