@@ -21,8 +21,8 @@ from ckptfmt.plans.steps import RenameTable
 from ckptfmt.plans.writing import is_writable
 from ckptfmt.tensors.restore import Spec
 
-MAX_LAID_OUT = 20_000
-"""Tensors of a checkpoint to which all plans are applied, in seconds; layers of models have fewer."""
+MAX_LAID_OUT = 5_000
+"""Tensors of a checkpoint to which all plans are applied, in a second or two; most models have fewer."""
 
 
 class Layout(NamedTuple):
@@ -45,13 +45,13 @@ def best_layout(
     """
     if len(stored) > MAX_LAID_OUT:
         return None
-    most, best = _common_shapes(stored.values(), wanted.values()), None
+    most, best = _likeness(stored, wanted), None
     for name in shipped_names():
         with suppress(PlanError, NameConflictError):  # a plan for other models
             layout = _lay_out(name, stored, stored_as)
-            common = _common_shapes(layout.made.values(), wanted.values())
-            if common > most:
-                most, best = common, layout
+            likeness = _likeness(layout.made, wanted)
+            if likeness > most:
+                most, best = likeness, layout
     return best
 
 
@@ -67,6 +67,14 @@ def _lay_out(name: str, stored: Mapping[str, Spec], stored_as: Mapping[str, str]
     }
     targets = plan.targets(entries)
     return Layout(name, plan, {new: Spec(*target.spec(entries)) for new, target in targets.items()})
+
+
+def _likeness(made: Mapping[str, Spec], wanted: Mapping[str, Spec]) -> int:
+    """Return how many tensors have the shape of one that is wanted, those of the same name counted twice."""
+    # Names count too: transposing square kernels changes no shape, and with the slots of an optimizer a
+    # checkpoint has enough tensors of every shape.
+    same = sum(name in made and made[name].shape == spec.shape for name, spec in wanted.items())
+    return same + _common_shapes(made.values(), wanted.values())
 
 
 def _common_shapes(some: Iterable[Spec], others: Iterable[Spec]) -> int:

@@ -62,7 +62,7 @@ class Match(RestoreReport):
 
     @cached_property
     def layout(self) -> str | None:
-        """The shipped plan after which more of the wanted tensors match than without it, if there is one."""
+        """The shipped plan after which more matches than by names alone, or as much with doubtful kernels."""
         return self._laid_out[0].name if self._laid_out is not None else None
 
     @cached_property
@@ -88,7 +88,11 @@ class Match(RestoreReport):
         )
         # Names decide between layouts whose shapes agree. A layout leaves nothing to transpose.
         kept = [proposal for proposal in match.proposals if not proposal.transpose]
-        is_better = len(match.matched) + len(kept) > len(self.matched) + len(self.proposals)
+        with_layout, without = len(match.matched) + len(kept), len(self.matched) + len(self.proposals)
+        # No shape tells whether a square kernel is to be transposed, but a layout knows.
+        shapes = [self.wanted[proposal.wanted].shape for proposal in self.proposals]
+        is_unsure = any(shape is not None and len(shape) == 2 and shape[0] == shape[1] for shape in shapes)
+        is_better = with_layout > without or (with_layout == without and is_unsure)
         return (layout, match) if is_better else None
 
     def _card(self) -> Card:

@@ -132,8 +132,6 @@ def convert(
     path = os.fspath(target)
     keeps_objects = TARGETS[target_format(path, to)].keeps_objects
     shard_bytes = parse_size(max_shard_bytes) if isinstance(max_shard_bytes, str) else max_shard_bytes
-    if shard_bytes is not None and shard_bytes < 1:
-        raise ValueError(f"max_shard_bytes: got {max_shard_bytes}, want at least 1")
     rules = plan if plan is None or isinstance(plan, plans.Plan) else plans.Plan.read(plan, limits=limits)
     dtype = None if cast is None else as_dtype(cast)
     kind = STORED if names is None and keeps_objects else names

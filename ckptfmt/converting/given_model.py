@@ -5,13 +5,11 @@ from __future__ import annotations
 import importlib
 import os
 
+from ckptfmt import keras
 from ckptfmt.converting.given import Convertible, Given, given_tensors
 from ckptfmt.converting.sinks.sink import Sink
 from ckptfmt.converting.targets import TARGETS
-from ckptfmt.keras.classes import keras_version
 from ckptfmt.keras.description import Config
-from ckptfmt.keras.keras_model import KerasModel
-from ckptfmt.keras.open_model import open_keras_model, opened_keras_model
 from ckptfmt.limits import Limits
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.storage.local import filesystem_of
@@ -38,21 +36,21 @@ def open_given(
         return Given(given_tensors(source, fs, limits))
     files = filesystem_of(fs=fs)
     if isinstance(source, (str, os.PathLike)):
-        model = open_keras_model(files, os.fspath(source), config, limits)
+        model = keras.open_keras_model(files, os.fspath(source), config, limits)
     else:
         tensors = given_tensors(source, fs, limits)
         if len(tensors) != 1:
             raise ValueError(f"source: got {len(tensors)} of them, want one model for {format}")
-        model = opened_keras_model(tensors[0], config, files, limits)
+        model = keras.opened_keras_model(tensors[0], config, files, limits)
     return Given([model.tensors], _sink(model, format), model.notes)
 
 
-def _sink(model: KerasModel, format: str) -> Sink:  # noqa: A002
+def _sink(model: keras.KerasModel, format: str) -> Sink:  # noqa: A002
     """Return the sink of a format, which is told of layers."""
     module, _, name = TARGETS[format].sink.partition(":")
     made = getattr(importlib.import_module(module), name)
     if format == WEIGHTS:
         weights: Sink = made(model.names)
         return weights
-    archive: Sink = made(model.config(), model.names, model.assets, keras_version())
+    archive: Sink = made(model.config(), model.names, model.assets, keras.keras_version())
     return archive

@@ -14,7 +14,7 @@ from ckptfmt.converting.sinks.outgoing import Outgoing, outgoing
 from ckptfmt.converting.sinks.sink import Sink
 from ckptfmt.converting.sinks.writing import Writing
 from ckptfmt.converting.sources.open_tensors import open_tensors
-from ckptfmt.converting.targets import load_sink, target_format, target_path
+from ckptfmt.converting.targets import TARGETS, load_sink, target_format, target_path
 from ckptfmt.converting.values_source import ValuesSource
 from ckptfmt.converting.verifying import check_written
 from ckptfmt.errors import ConversionError, NameConflictError
@@ -98,6 +98,7 @@ def prepare(given: Given, changes: Changes, target: Destination, fs: Filesystem 
     """Decide everything about a conversion; raises what ``convert`` raises before anything is written."""
     files = writing_filesystem(fs)
     sink = given.sink or load_sink(target_format(target.path, target.to))
+    _check_shards(target.max_shard_bytes, sink.format)
     views = [changes.apply(each) for each in given.sources]
     going = [each for view in views for each in outgoing(view)]
     # Arrays in memory have no path.
@@ -145,6 +146,16 @@ def _make_resumable(
     how = [FORM, sink.format, os.path.basename(writing.path), writing.metadata]
     options = [writing.max_shard_bytes, writing.compression, recipe]
     writing.key = conversion_key(identities, [how, options], going)
+
+
+def _check_shards(max_shard_bytes: int | None, format: str) -> None:  # noqa: A002
+    """Raise ValueError if a format has no shards, or none of that size."""
+    if max_shard_bytes is None:
+        return
+    if max_shard_bytes < 1:
+        raise ValueError(f"max_shard_bytes: got {max_shard_bytes}, want at least 1")
+    if not TARGETS[format].has_shards:
+        raise ValueError(f"max_shard_bytes: {format} is not written in several files")
 
 
 def _check_names(tensors: Iterable[Outgoing]) -> None:

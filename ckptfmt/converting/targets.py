@@ -23,6 +23,8 @@ class Target(NamedTuple):
     """The class that writes it, ``module:class``, loaded when it is used."""
     name: str = ""
     """The name that its file gets in a directory; empty if it is a directory itself."""
+    has_shards: bool = False
+    """Whether it may be shared among several files, of up to ``max_shard_bytes`` each."""
     keeps_objects: bool = False
     """Whether it keeps the objects of TensorFlow, which are found by the names that are stored."""
 
@@ -33,6 +35,7 @@ TARGETS = {
         (".safetensors", ".safetensors.index.json"),
         "ckptfmt.converting.sinks.safetensors:SafetensorsSink",
         "model.safetensors",
+        has_shards=True,
     ),
     "torch": Target(
         "PyTorch's file of a state_dict (.pt)",
@@ -91,6 +94,7 @@ TARGETS = {
         (".ckpt", ".index"),
         "ckptfmt.converting.sinks.checkpoint:CheckpointSink",
         "model.ckpt",
+        has_shards=True,
         keeps_objects=True,
     ),
     "projector": Target(

@@ -173,10 +173,11 @@ class Pattern:
             return
         regex, checked = self._engine(names)
         find = regex.fullmatch if whole else regex.search
+        filled = [_filled(template) for template in templates]
         for name in checked:
             match = find(name)
             if match:
-                yield name, [self._expand(template, match) for template in templates]
+                yield name, [self._expand(t, match) if isinstance(t, str) else t(match) for t in filled]
 
     def _engine(self, names: Collection[str]) -> tuple[Engine, Iterable[str]]:
         """Return what searches, and the names, whose iterator raises LimitError if that takes too long."""

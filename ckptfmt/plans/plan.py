@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import NamedTuple, Protocol
 
 from ckptfmt.arrays.shape import Shape
@@ -201,7 +202,7 @@ class Plan:
     @classmethod
     def read_shipped(cls, name: str, *, limits: Limits = DEFAULT) -> Plan:
         """Return the plan that ships under a name; PathNotFoundError, with near names, if there is none."""
-        return cls.parse(read_shipped(name), name, limits=limits)
+        return _shipped(name) if limits == DEFAULT else cls.parse(read_shipped(name), name, limits=limits)
 
     def to_toml(self) -> str:
         """Return the plan as the text of a file, which :meth:`parse` reads back.
@@ -346,6 +347,12 @@ class Plan:
         leftovers = state.leftovers() if self.rest == "error" else []
         if leftovers:
             raise PlanError(f"rest = 'error': no step takes {listed(leftovers)}", file=self.file)
+
+
+@cache
+def _shipped(name: str) -> Plan:
+    # Kept, because many patterns are compiled: all plans take half a second.
+    return Plan.parse(read_shipped(name), name)
 
 
 def _raise(error: CkptfmtError, _: Sequence[str]) -> None:

@@ -116,6 +116,11 @@ _MAPPED: WeakKeyDictionary[mmap.mmap, tuple[str, tuple[int, int]]] = WeakKeyDict
 """For each mapping the absolute path of its file, and its device and number."""
 
 
+def is_mapped_here(mapping: mmap.mmap) -> bool:
+    """Return whether this package has mapped it, read-only; another's may change."""
+    return mapping in _MAPPED
+
+
 def reopen(mapping: object) -> int | None:
     """Return a new descriptor of a file that is mapped; None if it has gone, or nothing here mapped it."""
     known = _MAPPED.get(mapping) if isinstance(mapping, mmap.mmap) else None

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ckptfmt.storage.local_file import reopen
+from ckptfmt.storage.local_file import is_mapped_here, reopen
 
 _NO_RESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000 if sys.platform == "linux" else 0)
 """With this flag the system maps a file larger than memory: most of its pages are never written."""
@@ -48,12 +48,12 @@ class PrivateMemory:
 
 
 def mapping_of(array: np.ndarray[Any, Any]) -> mmap.mmap | None:
-    """Return the mapping that an array views; None if it has other memory."""
+    """Return the mapping of a file that an array views; None if it has memory that others may change."""
     base: Any = array
     while isinstance(base, np.ndarray):
         base = base.base
     shared: object = base.obj if isinstance(base, memoryview) else base
-    return shared if isinstance(shared, mmap.mmap) else None
+    return shared if isinstance(shared, mmap.mmap) and is_mapped_here(shared) else None
 
 
 def _map_privately(shared: mmap.mmap) -> mmap.mmap | None:

@@ -94,6 +94,32 @@ def test_a_name_that_says_no_format_is_wrong_usage(source: Path, tmp_path: Path)
     assert "pass --to, one of safetensors" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--max-shard-size", "0"), "--max-shard-size: got 0, want at least 1"),
+        (("--to", "npz", "--max-shard-size", "5GB"), "--max-shard-size: npz is not written in several files"),
+        (("--compression", "zstd"), "compression: safetensors has none"),
+    ],
+)
+def test_options_that_a_format_lacks_are_wrong_usage(
+    source: Path, tmp_path: Path, options: tuple[str, ...], said: str
+) -> None:
+    result = run("convert", source, tmp_path / "new.safetensors", "--weights", *options)
+    assert result.exit_code == 2
+    assert said in result.stderr
+    assert not (tmp_path / "new.safetensors").exists()
+
+
+def test_the_dry_run_finds_an_existing_target(source: Path, tmp_path: Path) -> None:
+    target = tmp_path / "new.safetensors"
+    target.write_bytes(b"old")
+    result = run("convert", source, target, "--weights", "--dry-run")
+    assert result.exit_code == 2
+    assert "pass --overwrite to replace it" in result.stderr
+    assert run("convert", source, target, "--weights", "--dry-run", "--overwrite").exit_code == 0
+
+
 def test_names_and_scopes_are_renamed(source: Path, tmp_path: Path) -> None:
     target = tmp_path / "new.safetensors"
     assert run("convert", source, target, "--weights", "--rename", "dense=fc").exit_code == 0

@@ -10,6 +10,7 @@ import pytest
 import ckptfmt
 from ckptfmt.compare import layouts
 from tests.support.command_line import run
+from tests.support.layouts import read_layout
 from tests.support.table_writer import write_bundle
 
 Shapes = dict[str, tuple[int, ...]]
@@ -147,3 +148,28 @@ def test_the_command_line_says_which_plan(tmp_path: Path) -> None:
     assert result.exit_code == 1
     assert f"{plan}: 19 of 19 proposed by keras-torch and by names" in result.stderr
     assert ckptfmt.Plan.read(plan).include == "keras-torch"
+
+
+@pytest.mark.parametrize(
+    ("model", "plan"),
+    [
+        ("bert", "bert-hf"),
+        ("albert", "albert-hf"),
+        ("electra", "electra-hf"),
+        ("t5", "t5-mesh-hf"),
+        ("gpt2", "gpt2-hf"),
+        ("slim_resnet", "slim-torchvision"),
+        ("slim_mobilenet_v2_hf", "slim-hf"),
+    ],
+)
+def test_the_plan_for_a_model_is_preferred_to_similar_names(tmp_path: Path, model: str, plan: str) -> None:
+    # Similar names would pair nearly all tensors of BERT, but leave its square kernels as they are.
+    layout = read_layout(model)
+    source = {name: shape for name, shape in layout.source.items() if name != "global_step"}
+    with ckptfmt.open(write(tmp_path / "model.ckpt", source)) as ckpt:
+        wanted = {name: np.zeros(shape, np.float32) for name, shape in layout.target.items()}
+        match = ckptfmt.match(ckpt, wanted)
+        assert match.layout == plan
+        proposed = match.propose()
+        made = ckpt.apply(proposed)
+        assert layout.target.keys() - made.keys() <= layout.tied

@@ -190,6 +190,16 @@ def test_a_target_that_does_not_say_its_format_is_an_error(source: Path, tmp_pat
         ckptfmt.convert(source, tmp_path / "new", to="safetensor")
 
 
+def test_sizes_of_shards_are_for_formats_that_have_them(source: Path, target: Path) -> None:
+    for size in (0, -1, "0"):
+        with pytest.raises(ValueError, match=r"max_shard_bytes: got .*, want at least 1"):
+            ckptfmt.convert(source, target, max_shard_bytes=size)
+    with pytest.raises(ValueError, match="'5 MBs' is not a size"):
+        ckptfmt.convert(source, target, max_shard_bytes="5 MBs")
+    with pytest.raises(ValueError, match="max_shard_bytes: npz is not written in several files"):
+        ckptfmt.convert(source, target.with_suffix(".npz"), max_shard_bytes=100)
+
+
 def test_an_existing_target_is_kept_unless_overwritten(source: Path, target: Path) -> None:
     target.write_bytes(b"old")
     with pytest.raises(errors.AlreadyExistsError):

@@ -36,6 +36,8 @@ LAYOUTS: dict[str, dict[str, Any]] = {
     "shuffled": {"chunks": (30, 7), "compression": "gzip", "shuffle": True},
     "lzf": {"chunks": (30, 7), "compression": "lzf"},
     "checked": {"chunks": (30, 7), "fletcher32": True},
+    "all": {"chunks": (30, 7), "fletcher32": True, "compression": "gzip", "shuffle": True},
+    "plugin": {"chunks": (30, 7), "fletcher32": True, "compression": "lzf"},
     "chunks": {"chunks": (100, 1)},
 }
 

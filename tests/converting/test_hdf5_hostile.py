@@ -52,6 +52,24 @@ def test_a_chunk_that_inflates_to_more_than_its_size(tmp_path: Path) -> None:
             tensors[name]
 
 
+@pytest.mark.parametrize("size", [0, 1, 7, 1000, 1 << 19, (1 << 19) + 3])
+def test_checksums_of_chunks(tmp_path: Path, size: int) -> None:
+    values = np.random.default_rng(0).integers(0, 256, max(1, size), np.uint8)
+    if not size:
+        values[:] = 0
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("t", data=values, chunks=values.shape, fletcher32=True)
+        offset = file["t"].id.get_chunk_info(0).byte_offset
+    assert np.array_equal(ckptfmt.open_tensors(tmp_path / "a.h5")["t"], values)
+    content = bytearray((tmp_path / "a.h5").read_bytes())
+    for at in (0, len(values) // 2, len(values) - 1, len(values) + 3):
+        changed = bytearray(content)
+        changed[offset + at] ^= 1
+        (tmp_path / "b.h5").write_bytes(changed)
+        with pytest.raises(ckptfmt.errors.ChecksumError, match="chunk at"):
+            ckptfmt.open_tensors(tmp_path / "b.h5")["t"]
+
+
 def test_a_chunk_that_is_too_large(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file.create_dataset("t", (1 << 31,), "u1", chunks=(1 << 31,), compression="gzip")

@@ -139,6 +139,17 @@ def test_an_array_that_tensorflow_has_no_dtype_for_is_listed_and_refused_by_name
     assert "'bad'" in caught.value.what
 
 
+@pytest.mark.parametrize("character", [0x110000, 0xFFFFFFFF, 0xD800])
+def test_text_that_is_not_unicode_is_an_error(character: int) -> None:
+    stream = io.BytesIO()
+    np.save(stream, np.array(["ab"]))
+    data = bytearray(stream.getvalue())
+    data[-4:] = struct.pack("<I", character)
+    with pytest.raises(CorruptError, match=r"'w': text") as caught:
+        opened(bytes(data), "/w.npy")["w"]
+    assert caught.value.offset is not None
+
+
 def test_a_single_array_has_the_name_of_its_file(tmp_path: Path) -> None:
     np.save(tmp_path / "kernel.npy", FORTRAN)
     with ckptfmt.open_tensors(tmp_path / "kernel.npy") as tensors:
@@ -412,3 +423,20 @@ def test_an_unknown_compression_is_an_error(tmp_path: Path) -> None:
 def test_a_truncated_member_is_truncated() -> None:
     with pytest.raises(TruncatedError):
         read_npy_header(lambda start, stop: b"\x93NUMPY\x01"[start:stop], 7)
+
+
+@pytest.mark.scale
+@pytest.mark.parametrize("suffix", [".npz", ".pt"])
+def test_archives_of_more_than_4_gib(suffix: str, tmp_path: Path) -> None:
+    ckptfmt.save(tmp_path / "model", {"a": np.ones(3)})
+    row = np.arange(1 << 18, dtype=np.float32)
+    values = {"m": np.broadcast_to(row, (4200, 1 << 18)), "z": np.arange(3)}
+    target = tmp_path / f"w{suffix}"
+    ckptfmt.convert(ckptfmt.open(tmp_path / "model").updated(values, add=True), target)
+    assert target.stat().st_size > 4200 << 20
+    with zipfile.ZipFile(target) as members:
+        assert max(member.file_size for member in members.infolist()) > 1 << 32
+        assert max(member.header_offset for member in members.infolist()) > 1 << 32
+    with ckptfmt.open_tensors(target) as tensors:
+        assert tensors["z"].tolist() == [0, 1, 2]
+        assert np.array_equal(tensors.slice("m")[4199], row)

@@ -226,6 +226,39 @@ def test_slices_that_make_no_grid_are_arrays_of_their_own(tmp_path: Path) -> Non
     group = open_with_zarr(tmp_path / "refs.json")
     parts = [group[f"w/slice_{number}"][...] for number in range(3)]
     assert np.array_equal(np.concatenate(parts, axis=1), array)
+    # We put them together again.
+    read = ckptfmt.open_tensors(tmp_path / "refs.json")
+    assert_same(read, {"w": array})
+    assert np.array_equal(read.slice("w")[1:, 3:8], array[1:, 3:8])
+    assert np.array_equal(read.slice("w")[0], array[0])
+    ckptfmt.convert(tmp_path / "model", tmp_path / "again.json", verify=True)
+
+
+@pytest.mark.parametrize(
+    "attribute",
+    [
+        5,
+        {"shape": [3, 10]},
+        {"shape": [3, 10], "start": [0]},
+        {"shape": [3, 10], "start": [0, "4"]},
+        {"shape": [3, 10], "start": [0, 3]},
+        {"shape": [3, 11], "start": [0, 4]},
+        {"shape": [3, 1 << 62], "start": [0, 4]},
+    ],
+)
+def test_slices_that_do_not_fit(tmp_path: Path, attribute: Any) -> None:
+    array = np.arange(30, dtype=np.float32).reshape(3, 10)
+    write_sliced(tmp_path, array, [(((0, 3), (0, 4)), array[:, :4]), (((0, 3), (4, 6)), array[:, 4:])])
+    target = tmp_path / "refs.json"
+    ckptfmt.convert(tmp_path / "model", target)
+    content = json.loads(target.read_text())
+    del content["refs"][".zmetadata"]
+    attributes = json.loads(content["refs"]["w/slice_1/.zattrs"])
+    attributes["ckptfmt_slice_of"] = attribute
+    content["refs"]["w/slice_1/.zattrs"] = json.dumps(attributes)
+    target.write_text(json.dumps(content))
+    with pytest.raises(CorruptError, match="tensor 'w'"):
+        ckptfmt.open_tensors(target)
 
 
 def write_sliced(directory: Path, array: np.ndarray, slices: list[Any]) -> None:

@@ -225,13 +225,13 @@ def test_it_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyP
     with pytest.raises(KeyboardInterrupt):
         ckptfmt.convert(tmp_path / "model", target, resume=True, progress=stop)
     assert not target.exists()
-    chunk = tmp_path / "w.zarr.partial/w0/c/0"
+    chunk = tmp_path / "w.zarr.partial/w0/c.0"
     written = chunk.stat().st_mtime_ns, chunk.stat().st_ino
     # What was being written has no note: it is written again, whatever is there.
-    (tmp_path / "w.zarr.partial/w4/c").mkdir(parents=True)
-    (tmp_path / "w.zarr.partial/w4/c/0").write_bytes(b"rubbish")
+    (tmp_path / "w.zarr.partial/w4").mkdir(parents=True)
+    (tmp_path / "w.zarr.partial/w4/c.0").write_bytes(b"rubbish")
     ckptfmt.convert(tmp_path / "model", target, resume=True)
-    chunk = target / "w0/c/0"
+    chunk = target / "w0/c.0"
     assert (chunk.stat().st_mtime_ns, chunk.stat().st_ino) == written
     read = ckptfmt.open_tensors(target)
     assert {name: read[name].tolist() for name in read} == {name: a.tolist() for name, a in values.items()}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import subprocess
+import sys
 import zipfile
 import zlib
 from contextlib import suppress
@@ -18,6 +20,7 @@ import pytest
 import ckptfmt
 from ckptfmt.errors import CkptfmtError, CorruptError, LimitError, UnsupportedError
 from ckptfmt.limits import Limits
+from tests.support.command_line import environment
 
 zarr = pytest.importorskip("zarr", minversion="3", reason="zarr 3 is not installed")
 
@@ -319,3 +322,122 @@ def test_a_group_in_itself(tmp_path: Path) -> None:
     path = write(tmp_path / "w.zarr")
     (path / "loop").symlink_to(path, target_is_directory=True)
     assert_same(ckptfmt.open_tensors(path))
+
+
+def test_a_machine_without_the_library(tmp_path: Path) -> None:
+    path = write(tmp_path / "w.zarr")
+    code = (
+        "import sys; sys.modules['zarr'] = None; import ckptfmt\n"
+        f"try: ckptfmt.open_tensors({str(path)!r})\n"
+        "except ckptfmt.errors.MissingDependencyError as error: print(error, error.extra)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment(), check=True
+    )
+    assert "this needs zarr 3 (Python 3.11 or later): pip install 'ckptfmt[zarr]' zarr" in done.stdout
+
+
+# --- archives and reference files -------------------------------------------------------------------------
+
+
+def test_a_member_of_an_archive_that_is_huge(tmp_path: Path) -> None:
+    path = tmp_path / "w.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("zarr.json", bytes(1 << 26))
+    with pytest.raises(LimitError, match="file in the archive"):
+        ckptfmt.open_tensors(path, limits=Limits(max_bytes=1 << 20))
+    with pytest.raises(CkptfmtError):
+        ckptfmt.open_tensors(path)
+
+
+@pytest.mark.parametrize("size", [30, 200, -1, -30])
+def test_an_archive_that_is_cut_short(tmp_path: Path, size: int) -> None:
+    path = write(tmp_path / "w.zarr")
+    with zipfile.ZipFile(tmp_path / "w.zip", "w") as archive:
+        for file in sorted(path.rglob("*")):
+            if file.is_file():
+                archive.write(file, file.relative_to(path).as_posix())
+    (tmp_path / "w.zip").write_bytes((tmp_path / "w.zip").read_bytes()[:size])
+    with pytest.raises(CkptfmtError):
+        ckptfmt.open_tensors(tmp_path / "w.zip")["a/bias"]
+
+
+ZARRAY = (
+    '{"zarr_format": 2, "shape": [2], "chunks": [2], "dtype": "<i4", "compressor": null, "filters": null, '
+    '"fill_value": null, "order": "C"}'
+)
+
+
+def write_references(path: Path, chunk: Any, **more: Any) -> Path:
+    refs = {".zgroup": '{"zarr_format": 2}', "w/.zarray": ZARRAY, "w/0": chunk}
+    path.write_text(json.dumps({"version": 1, "refs": refs, **more}))
+    return path
+
+
+def test_reference_files_of_other_writers(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.write_bytes(b"xxxx" + np.array([7, 8], "<i4").tobytes())
+    whole = tmp_path / "whole"
+    whole.write_bytes(data.read_bytes()[4:])
+    target = tmp_path / "refs.json"
+    for chunk in (
+        [str(data), 4, 8],
+        [f"file://{data}", 4, 8],
+        ["{{u}}/data", 4, 8],
+        [str(whole)],
+        "base64:BwAAAAgAAAA=",
+        "\x07\0\0\0\x08\0\0\0",
+    ):
+        write_references(target, chunk, templates={"u": str(tmp_path)})
+        tensors = ckptfmt.open_tensors(target)
+        assert tensors["w"].tolist() == [7, 8]
+        assert pickle.loads(pickle.dumps(tensors))["w"].tolist() == [7, 8]
+        assert tensors.slice("w")[1:].tolist() == [8]
+
+
+@pytest.mark.parametrize(
+    "chunk",
+    [
+        ["{data}", 4, 9],
+        ["{data}", 1 << 62, 8],
+        ["{data}", -4, 8],
+        ["{data}", 4],
+        ["{data}", "4", 8],
+        ["{data}", 4.0, 8],
+        [],
+        [4],
+        5,
+        ["missing", 0, 8],
+        ["s3://bucket/w", 0, 8],
+        ["{{v}}/data", 4, 8],
+        ["{data}", 4, 4],
+        "base64:=",
+        "base64:BwAA",
+        "",
+    ],
+)
+def test_references_that_lead_nowhere(tmp_path: Path, chunk: Any) -> None:
+    (tmp_path / "data").write_bytes(bytes(12))
+    if isinstance(chunk, list) and chunk[:1] == ["{data}"]:
+        chunk = [str(tmp_path / "data"), *chunk[1:]]
+    write_references(tmp_path / "refs.json", chunk)
+    with pytest.raises(CkptfmtError):
+        ckptfmt.open_tensors(tmp_path / "refs.json")["w"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"version": 1, "refs": []}',
+        '{"version": 2, "refs": {}}',
+        '{"version": 1, "refs": {}}',
+        '{"version": 1, "refs": {".zgroup": "{"}}',
+        '{"version": 1, "refs": {}, "templates": {"u": 5}}',
+        '{"version": 1, "refs": {}, "gen": [{"key": "x"}]}',
+        '{"version": 1, "refs": ' + "[" * 100_000,
+    ],
+)
+def test_reference_files_that_make_no_sense(tmp_path: Path, text: str) -> None:
+    (tmp_path / "refs.json").write_text(text)
+    with pytest.raises(CkptfmtError):
+        ckptfmt.open_tensors(tmp_path / "refs.json")

@@ -227,6 +227,15 @@ def test_the_arrays_of_the_caller_are_not_those_of_jax(tmp_path: Path, jax: Any)
     assert handed["mine"].sum() == 1000
 
 
+def test_a_file_that_the_caller_has_mapped_is_copied(tmp_path: Path, jax: Any) -> None:
+    mine = np.memmap(tmp_path / "mine", np.float32, "w+", shape=(20_000,))
+    mine[:] = 1
+    with aligned(tmp_path) as tensors:
+        handed = tensors.updated({"mine": mine[:]}, add=True).to_jax(names=["mine"])
+    mine[:] = 0
+    assert handed["mine"].sum() == 20_000
+
+
 def test_what_jax_has_not_is_listed(tmp_path: Path, jax: Any) -> None:
     ckptfmt.save(tmp_path / "model", {"words": np.array([b"a"], object), "w": np.ones(2)})
     with pytest.raises(ConversionError) as caught:

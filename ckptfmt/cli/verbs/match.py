@@ -109,8 +109,8 @@ def command(
     tensor of the wrong shape and the wrong dtype has two lines. If it has another name in the checkpoint,
     that follows as "name <- name in the checkpoint". Off a terminal the columns are separated by tabs, and
     the summary goes to stderr. With --expect-partial, lines of unused tensors do not count for the exit code.
-    A plan that --propose writes is TOML, for you to review. It begins with a plan that ships (ckptfmt plans) if
-    more matches so.
+    A plan that --propose writes is TOML, for you to review. It begins with a plan that ships (ckptfmt plans)
+    if more matches so.
     """
     if overwrite and plan_path is None:
         raise click.UsageError("--overwrite requires --propose")

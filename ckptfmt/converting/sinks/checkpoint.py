@@ -10,6 +10,7 @@ from ckptfmt.converting.sinks.writing import Writing
 from ckptfmt.dtypes import Storage
 from ckptfmt.filenames import INDEX_SUFFIX
 from ckptfmt.saving.save import save
+from ckptfmt.tensors.checkpoint import open_checkpoint
 from ckptfmt.tensors.mapping import TensorMapping
 
 
@@ -53,4 +54,6 @@ class CheckpointSink:
             sync=writing.sync,
             fs=writing.fs,
         )
-        return [prefix + INDEX_SUFFIX]
+        with open_checkpoint(prefix, fs=writing.fs) as new:
+            shards = [new.shard_path(number) for number in range(new.num_shards)]
+        return [prefix + INDEX_SUFFIX, *shards]

@@ -3,8 +3,8 @@
 Uncompressed, a file is written from its beginning to its end: h5py makes everything but the values, and these
 are streamed into their places. Compressed, h5py writes chunk by chunk into a scratch file, which is copied.
 
-Strings are of any length, in UTF-8 as far as they are text. HDF5 ends such strings at the first NUL, so a
-tensor of strings of which one has a NUL is sequences of bytes instead. Names that HDF5 cannot have are
+Strings are of any length, in UTF-8 as far as they are text. HDF5 ends such strings at the first NUL, so if a
+tensor has a string with one, its strings are sequences of bytes instead. Names that HDF5 cannot have are
 escaped (:mod:`ckptfmt.converting.sources.hdf5_escaping`).
 """
 

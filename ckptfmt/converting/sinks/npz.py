@@ -39,14 +39,14 @@ class NpzSink:
             return f"no dtype {tensor.dtype.name}"
         if len(tensor.shape) > _MAX_RANK:
             return f"no shape of more than {_MAX_RANK} dimensions"
-        return zip_name_problem(tensor.name, SUFFIX)
+        return _name_problem(tensor.name, SUFFIX)
 
     def write(self, tensors: Sequence[Outgoing], writing: Writing) -> list[str]:
         """Write one archive."""
         compression = writing.compression or COMPRESSIONS[0]
         if compression not in COMPRESSIONS:
             raise ValueError(f"compression: got {compression!r}, want one of {', '.join(COMPRESSIONS)}")
-        check_npz_names([tensor.name for tensor in tensors])
+        _check_names([tensor.name for tensor in tensors], writing.path)
         with writing.create() as output:
             archive = ZipWriter(writing, output)
             for tensor in tensors:
@@ -63,7 +63,7 @@ _MAX_RANK = 32
 """Dimensions of arrays that every version of NumPy has."""
 
 
-def zip_name_problem(name: str, suffix: str = "") -> str | None:
+def _name_problem(name: str, suffix: str = "") -> str | None:
     """Return why a name cannot be that of a member of an archive."""
     if "\0" in name:
         return "no name with a NUL"
@@ -74,12 +74,12 @@ def zip_name_problem(name: str, suffix: str = "") -> str | None:
     return f"no name of more than {MAX_NAME - len(suffix)} bytes" if size > MAX_NAME else None
 
 
-def check_npz_names(names: Sequence[str]) -> None:
+def _check_names(names: Sequence[str], path: str) -> None:
     """Raise NameConflictError for names that ``numpy.load`` takes for one: ``w`` and ``w.npy``."""
     present = Counter(names)
     clashes = {name: [name, name + SUFFIX] for name in names if name + SUFFIX in present}
     if clashes:
-        raise NameConflictError("numpy.load reads two tensors under one name", names=clashes)
+        raise NameConflictError("numpy.load reads two tensors under one name", names=clashes, file=path)
 
 
 def _head(tensor: Outgoing) -> bytes:

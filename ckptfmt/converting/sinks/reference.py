@@ -118,7 +118,13 @@ def _own_arrays(tensor: Outgoing) -> list[Part]:
     if grid_of(tensor.shape, [region for region, _ in places]) is not None:
         return []
     return [
-        Part(f"{tensor.name}/slice_{number}", tensor, shape, ((whole(shape), place),))
+        Part(
+            f"{tensor.name}/slice_{number}",
+            tensor,
+            shape,
+            ((whole(shape), place),),
+            (tensor.shape, tuple(start for start, _ in region)),
+        )
         for number, (region, place) in enumerate(places)
         for shape in [region_shape(region)]
     ]

@@ -26,6 +26,7 @@ from ckptfmt.converting.sinks.reference_grid import chunk_shape_within, chunks_i
 from ckptfmt.converting.sinks.zarr_metadata import dimension_names, escaped_attribute, in_tree_order
 from ckptfmt.converting.sources.zarr_arrays import STORED_AS
 from ckptfmt.converting.sources.zarr_references import file_url
+from ckptfmt.converting.sources.zarr_slices import SLICE_OF
 from ckptfmt.dtypes import DType, Storage
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.storage.local import LocalFilesystem, absolute_path
@@ -45,6 +46,8 @@ class Part(NamedTuple):
     shape: Shape
     places: Sequence[tuple[Region, StoredBytes]] | None
     """The slices that store it, or one place that has all of it; None if the values are put into the file."""
+    slice_of: tuple[Shape, tuple[int, ...]] | None = None
+    """The shape of the tensor, and where the slice begins in it; None for a tensor."""
 
 
 class Shared(NamedTuple):
@@ -79,14 +82,16 @@ def part_members(
     for part in parts:
         key = keys[part.name]
         shared = _shared_by(part)
-        if key == part.name and _PLAIN.fullmatch(key):
+        if key == part.name and _PLAIN.fullmatch(key) and part.slice_of is None:
             last = key[key.rfind("/") + 1 :]
             start = f'"{key}/'
             quoted_attributes = shared.quoted_attributes.replace(_NAME, last)
             attributes = shared.attributes.replace(_NAME, last) if consolidated is not None else ""
         else:
             start = json.dumps(key + "/")[:-1]
-            attributes = json.dumps(_attributes(part.tensor.dtype, key, part.shape, part.name))
+            attributes = json.dumps(
+                _attributes(part.tensor.dtype, key, part.shape, part.name) | _slice_attribute(part)
+            )
             quoted_attributes = json.dumps(attributes)
         metadata = f'{start}.zarray":{shared.quoted_array},\n{start}.zattrs":{quoted_attributes}'
         places = part.places
@@ -197,6 +202,13 @@ def _attributes(dtype: DType, key: str, shape: Shape, name: str) -> dict[str, An
     if _stored_as(dtype) is not None:
         attributes[STORED_AS] = dtype.name
     return attributes | escaped_attribute(name, key)
+
+
+def _slice_attribute(part: Part) -> dict[str, Any]:
+    if part.slice_of is None:
+        return {}
+    shape, start = part.slice_of
+    return {SLICE_OF: {"shape": list(shape), "start": list(start)}}
 
 
 def _chunk_key(position: Sequence[int]) -> str:

@@ -23,7 +23,7 @@ from ckptfmt.arrays.shape import Shape
 from ckptfmt.converting.sinks.outgoing import Outgoing
 from ckptfmt.converting.sinks.writing import Writing
 from ckptfmt.converting.sinks.zip_writer import ZipWriter
-from ckptfmt.converting.sources.torch_pickle import LATER_DTYPES, STORAGES
+from ckptfmt.converting.sources.torch_values import LATER_DTYPES, STORAGES
 from ckptfmt.storage.output import Data
 
 _CLASSES = {dtype: storage for storage, dtype in STORAGES.items()}

@@ -5,7 +5,7 @@ A sink that writes a file from its beginning to its end resumes with three lines
     with writing.create() as output:
         done = writing.noted(output)          # what was noted earlier: nothing, or one note for each tensor
         for tensor in tensors[len(done):]:
-            ...                               # write it; its place in the file is output.tell()
+            ...                               # write it
             writing.note(output, [crc, size]) # whatever is needed to go on after it, as JSON
 
 A note says that everything written so far is whole. Notes reach the disk from time to time, always after the

@@ -5,7 +5,7 @@
     model.zarr/zarr.json                    the root: what is known of the origin, and all metadata once more
     model.zarr/dense/zarr.json              a group
     model.zarr/dense/kernel/zarr.json       an array: data type, shape, chunks, codecs
-    model.zarr/dense/kernel/c/0/0           a chunk: its elements, little-endian, in C order, compressed
+    model.zarr/dense/kernel/c.0.0           a chunk: its elements, little-endian, in C order, compressed
 
 The package ``zarr`` is not needed: it takes a millisecond or two for each array, and cannot be given files to
 write. Chunks are stretches of up to :data:`CHUNK_BYTES`, so that a tensor streams.
@@ -86,13 +86,13 @@ class ZarrSink:
                     writing.advance(tensor.nbytes)
                     continue
                 _write_chunks(tensor, output, key, chunk_shape, compressor, writing)
-                _write(output, f"{key}/zarr.json", [metadata[key]])
+                output.write(_path(key, "zarr.json"), [metadata[key]])
                 tensor.release()
                 writing.note(output, key)
             groups = dict.fromkeys(groups_above(keys.values()), to_json(group_metadata()))
             for key, text in groups.items():
-                _write(output, f"{key}/zarr.json", [text])
-            _write(output, "zarr.json", _root(writing.metadata, groups | metadata))
+                output.write(_path(key, "zarr.json"), [text])
+            output.write("zarr.json", _root(writing.metadata, groups | metadata))
         return [writing.path]
 
 
@@ -149,7 +149,7 @@ def _write_chunks(
         piece = tensor.whole() if read is None else read(region)
         padded = _padded(piece, chunk_shape)
         data = _encode_strings(padded) if piece.dtype == object else encode_raw(padded, tensor.dtype)
-        _write(output, "/".join((key, "c", *map(str, position))), [compressor[1](data)])
+        output.write(_path(key, ".".join(("c", *map(str, position)))), [compressor[1](data)])
         writing.advance(piece.nbytes if is_one or piece.dtype != object else len(data))
 
 
@@ -170,9 +170,8 @@ def _encode_strings(array: Array) -> bytes:
     return b"".join(parts)
 
 
-def _write(output: OutputDirectory, name: str, parts: Iterable[bytes | memoryview]) -> None:
-    with output.create(os.path.join(*name.split("/")), sync=False) as file:
-        file.write_all(parts)
+def _path(key: str, file: str) -> str:
+    return os.path.join(*key.split("/"), file)
 
 
 # --- compression ------------------------------------------------------------------------------------------

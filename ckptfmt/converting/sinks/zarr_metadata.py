@@ -37,7 +37,8 @@ def array_metadata(
         "shape": list(shape),
         "data_type": data_type,
         "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": list(chunk_shape)}},
-        "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
+        # With a slash, each array would take one more directory.
+        "chunk_key_encoding": {"name": "default", "configuration": {"separator": "."}},
         "fill_value": FILL_VALUES[data_type],
         "codecs": list(codecs),
         "attributes": dict(attributes),

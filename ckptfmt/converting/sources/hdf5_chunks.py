@@ -1,8 +1,8 @@
 """Chunks of HDF5 datasets, decompressed within bounds.
 
 HDF5 decompresses a chunk into as much memory as it takes, whatever its size should be. So chunks that are
-compressed in the usual ways, by zlib after a shuffle or not, are decompressed here. Other filters are left to
-HDF5 and its plugins.
+stored in the usual ways are read here: shuffled or not, then compressed by zlib or not, with a checksum or
+without. Other filters are left to HDF5 and its plugins.
 """
 
 from __future__ import annotations
@@ -18,10 +18,21 @@ from ckptfmt.arrays.array import Array
 from ckptfmt.arrays.shape import Shape
 from ckptfmt.checkpoint.slices import Region, intersect, within
 from ckptfmt.converting.sources.hdf5_library import h5py
-from ckptfmt.errors import CorruptError
+from ckptfmt.errors import ChecksumError, CorruptError
 
 MAX_LISTED = 1 << 18
 """The most chunks that are listed in memory, to know which of them exist: about 200 bytes each."""
+
+
+_FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32}
+
+_CHECKSUM_SIZE = 4
+
+_AT_ONCE = 1 << 18
+"""Words whose checksum is computed at a time, in 24 times as many bytes."""
+
+_FLETCHER = 65535
+"""The modulus of both halves of a Fletcher-32 checksum."""
 
 
 class Chunks(NamedTuple):
@@ -64,7 +75,14 @@ class Chunks(NamedTuple):
         for number, code in reversed(list(enumerate(self.filters))):
             if mask >> number & 1:
                 continue  # this chunk was stored without it
-            data = _inflate(data, wanted) if code == h5py.h5z.FILTER_DEFLATE else _unshuffle(data, itemsize)
+            if code == h5py.h5z.FILTER_FLETCHER32:
+                data = _checked(data, f"chunk at {list(begin)}")
+            elif code == h5py.h5z.FILTER_DEFLATE:
+                # A checksum that was added before is compressed too.
+                checksums = self.filters[:number].count(h5py.h5z.FILTER_FLETCHER32)
+                data = _inflate(data, wanted + checksums * _CHECKSUM_SIZE)
+            else:
+                data = _unshuffle(data, itemsize)
         if len(data) != wanted:
             raise CorruptError(f"chunk at {list(begin)}: got {len(data)} bytes, want {wanted}")
         return bytes(data)
@@ -75,7 +93,7 @@ def find_chunks(dataset: Any, size: Shape) -> Chunks | None:  # noqa: ANN401  (h
     plist = dataset.get_create_plist()
     shape = tuple(map(int, plist.get_chunk()))
     filters = tuple(plist.get_filter(number)[0] for number in range(plist.get_nfilters()))
-    if set(filters) - {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE}:
+    if not _FILTERS.issuperset(filters):
         return None
     grid = math.prod(-(-end // step) for end, step in zip(size, shape, strict=True))
     if grid > MAX_LISTED or not hasattr(dataset, "chunk_iter"):  # from HDF5 1.12.3 on
@@ -91,6 +109,34 @@ def _inflate(data: bytes, wanted: int) -> bytes:
         return zlib.decompressobj().decompress(data, wanted + 1)
     except zlib.error as error:
         raise CorruptError(f"chunk: {error}") from None
+
+
+def _checked(data: bytes, what: str) -> bytes:
+    """Return what is before a Fletcher-32 checksum; ChecksumError if they differ."""
+    body, end = data[:-_CHECKSUM_SIZE], data[-_CHECKSUM_SIZE:]
+    if len(end) < _CHECKSUM_SIZE:
+        raise CorruptError(f"{what}: got {len(data)} bytes, want a checksum")
+    words: Array = np.frombuffer(body + bytes(len(body) % 2), ">u2")
+    halves = _fletcher(words)
+    # HDF5 1.6.2 swapped the bytes of each half on little-endian machines; every version reads that too.
+    for order in ("<u2", ">u2"):
+        if tuple(int(half) % _FLETCHER for half in np.frombuffer(end, order)) == halves:
+            return body
+    stored = int.from_bytes(end, "little")
+    raise ChecksumError(what, stored=stored, computed=halves[1] << 16 | halves[0])
+
+
+def _fletcher(words: Array) -> tuple[int, int]:
+    """Return the sum of words, and the sum of all sums up to each of them."""
+    total = weighted = 0
+    for start in range(0, len(words), _AT_ONCE):
+        part = words[start : start + _AT_ONCE].astype(np.int64)
+        # The first word is in all sums, the last one only in the last.
+        count = len(words) - start
+        weights = np.arange(count, count - len(part), -1, dtype=np.int64)
+        total += int(part.sum())
+        weighted += int((part * (weights % _FLETCHER)).sum())
+    return total % _FLETCHER, weighted % _FLETCHER
 
 
 def _unshuffle(data: bytes, itemsize: int) -> bytes:

@@ -59,7 +59,7 @@ class StoredType(NamedTuple):
 
 
 class StoredTypes:
-    """The types of the datasets of one file, of which most have the same few."""
+    """The types of the datasets of one file; most datasets share a few."""
 
     def __init__(self) -> None:
         self._known: list[tuple[Any, StoredType]] = []

@@ -33,14 +33,14 @@ _REMEMBERED_SIZE = 256
 
 _TEXT = r"""'[^'\\]*'|"[^"\\]*\""""
 _ENTRY = re.compile(
-    rf"""\s*(?P<key>{_TEXT})\s*:\s*(?:(?P<text>{_TEXT})|(?P<flag>True|False)"""
+    rf"""(?a)\s*(?P<key>{_TEXT})\s*:\s*(?:(?P<text>{_TEXT})|(?P<flag>True|False)"""
     r"""|\((?P<sizes>[\d,L\s]*)\)|(?P<fields>[\[(]))\s*(?P<comma>,?)"""
 )
-_OPEN = re.compile(r"\s*\{")
-_SIZES = re.compile(r"\s*(?:\d{1,20}L?\s*(?:,\s*|\Z))*")
+_OPEN = re.compile(r"(?a)\s*\{")
+_SIZES = re.compile(r"(?a)\s*(?:\d{1,20}L?\s*(?:,\s*|\Z))*")
 """Sizes with commas; Python 2 marked long ones. A size ends where a comma or the text does, so no two ways of
 reading it have to be tried."""
-_DESCRIPTION = re.compile(r"([<>|=]?)([?a-zA-Z])(\d{0,18})((?:\[.*)?)")
+_DESCRIPTION = re.compile(r"(?a)([<>|=]?)([?a-zA-Z])(\d{0,18})((?:\[.*)?)")
 
 _NAMES = {
     ("b", 1): "bool",
@@ -140,7 +140,7 @@ def _parse(text: str, start: int) -> NpyHeader:
         if not entry["comma"]:
             break
     keys = ("descr", "fortran_order", "shape")
-    if pos < 0 or text[pos:].strip(" \n\0") != "}" or entries.keys() != set(keys):
+    if pos < 0 or text[pos:].strip(" \t\r\n") != "}" or entries.keys() != set(keys):
         raise CorruptError("header of an array: want descr, fortran_order and shape", offset=8)
     described, order, sizes = (entries[key] for key in keys)
     if described["text"] is None or order["flag"] is None or sizes["sizes"] is None:

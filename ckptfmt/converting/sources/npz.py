@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import NamedTuple
@@ -20,12 +21,12 @@ import numpy as np
 
 from ckptfmt.arrays.array import Array
 from ckptfmt.arrays.raw import decode_raw
-from ckptfmt.arrays.shape import no_such_array
 from ckptfmt.checkpoint.slices import Region, whole
 from ckptfmt.converting.sources.npy_header import MAGIC, NpyHeader, read_npy_header
 from ckptfmt.converting.sources.rows import rows_of
 from ckptfmt.converting.sources.source import Source, Stored
-from ckptfmt.converting.sources.zip_archive import Member, ZipArchive
+from ckptfmt.converting.sources.zip_archive import ZipArchive
+from ckptfmt.converting.sources.zip_directory import Member
 from ckptfmt.errors import CkptfmtError, CorruptError, UnsupportedError
 from ckptfmt.limits import Limits
 from ckptfmt.storage.file import RandomAccessFile
@@ -99,20 +100,20 @@ class NpzSource:
         if header.itemsize == 0:
             values[:] = b""
             return values
-        kind = f"{'>' if header.is_big_endian else '<'}{header.text}"
-        size = header.itemsize // 4 if header.text == "U" else header.itemsize
+        if header.text == "S":
+            values[:] = np.ndarray(count, f"S{header.itemsize}", data).tolist()
+            return values
+        order, width = ">" if header.is_big_endian else "<", header.itemsize // 4
+        # NumPy fails in odd ways at what is not a character.
+        characters = np.ndarray(count * width, f"{order}u4", data)
+        if characters.size and int(characters.max()) > sys.maxunicode:
+            raise CorruptError(
+                f"text: got a character {int(characters.max())}, want at most {sys.maxunicode}"
+            )
         try:
-            texts = np.ndarray(count, f"{kind}{size}" if header.text == "U" else f"S{size}", data).tolist()
-            values[:] = [each.encode() for each in texts] if header.text == "U" else texts
+            values[:] = [text.encode() for text in np.ndarray(count, f"{order}U{width}", data).tolist()]
         except UnicodeEncodeError as error:
             raise CorruptError(f"text has no UTF-8: {error.reason}") from None
-        except ValueError as error:
-            # A character beyond Unicode, or a shape that NumPy has not.
-            raise (
-                no_such_array((count,), error)
-                if "code point" not in str(error)
-                else CorruptError(f"not text: {error}")
-            ) from None
         return values
 
     def release(self, name: str) -> None:

@@ -47,14 +47,14 @@ def open_tensors(
     fs: Filesystem | None = None,
     limits: Limits = DEFAULT,
 ) -> Tensors:
-    """Open the tensors in a file of any program: safetensors, ``.npz``, HDF5, ``.keras``, zarr.
+    """Open the tensors in a file of any program: safetensors, NumPy, HDF5, Keras, zarr, PyTorch, flax, Orbax.
 
     The format is told by the content, not by the name. What :func:`ckptfmt.open` opens is opened too.
 
     Parameters
     ----------
     path
-        The file; for safetensors in several files also their ``.index.json``; for zarr the directory.
+        The file; for safetensors in several files their ``.index.json``; for zarr and Orbax the directory.
     backend, fs, limits
         As for :func:`ckptfmt.open`.
 

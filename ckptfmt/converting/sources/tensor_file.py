@@ -47,7 +47,7 @@ class TensorFile(Tensors):
 
     @property
     def format(self) -> str:
-        """The format: ``"safetensors"``, ``"npz"``, ``"hdf5"``, ``"keras"``, ``"zarr"``."""
+        """The format, such as ``"safetensors"``, ``"npz"``, ``"hdf5"``, ``"zarr"`` or ``"torch"``."""
         return self._source.format
 
     def __getitem__(self, name: str) -> Array:

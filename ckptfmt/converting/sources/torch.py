@@ -29,8 +29,10 @@ from ckptfmt.arrays.shape import Shape, check_shape
 from ckptfmt.checkpoint.slices import Region, whole, within
 from ckptfmt.converting.sources.rows import rows_of
 from ckptfmt.converting.sources.source import Source, Stored
-from ckptfmt.converting.sources.torch_pickle import TorchTensor, read_torch_pickle
-from ckptfmt.converting.sources.zip_archive import Member, ZipArchive
+from ckptfmt.converting.sources.torch_pickle import read_torch_pickle
+from ckptfmt.converting.sources.torch_values import TorchTensor
+from ckptfmt.converting.sources.zip_archive import ZipArchive
+from ckptfmt.converting.sources.zip_directory import Member
 from ckptfmt.dtypes import DType
 from ckptfmt.errors import CkptfmtError, CorruptError
 from ckptfmt.limits import Limits

@@ -5,75 +5,24 @@ instructions that ``torch.save`` writes, and carries out only these: it makes di
 and notes where tensors are. It imports and calls nothing; a name of anything but tensors and dictionaries is
 an error.
 
-Source: ``pickletools.py`` of Python, ``torch/_utils.py``, ``torch/_tensor.py``.
+Source: ``pickletools.py`` of Python.
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
-from ckptfmt.arrays.shape import MAX_RANK, Shape
-from ckptfmt.dtypes import BY_NAME, DType
-from ckptfmt.errors import CkptfmtError, CorruptError, TruncatedError, UnsupportedError
-
-STORAGES = {
-    "FloatStorage": "float32",
-    "DoubleStorage": "float64",
-    "HalfStorage": "float16",
-    "BFloat16Storage": "bfloat16",
-    "LongStorage": "int64",
-    "IntStorage": "int32",
-    "ShortStorage": "int16",
-    "CharStorage": "int8",
-    "ByteStorage": "uint8",
-    "BoolStorage": "bool",
-    "ComplexFloatStorage": "complex64",
-    "ComplexDoubleStorage": "complex128",
-}
-"""TensorFlow's name for the dtype of each class of storages; later dtypes have none."""
-
-LATER_DTYPES = (
-    *("uint16", "uint32", "uint64"),
-    *("float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz"),
+from ckptfmt.converting.sources.torch_values import (
+    FUNCTIONS,
+    Global,
+    exactly,
+    key_of,
+    known_name,
+    storage_of,
 )
-"""Dtypes, named as TensorFlow's, of tensors that are written with their dtype and a storage of bytes."""
-
-_UNTYPED = "UntypedStorage"
-
-
-class Storage(NamedTuple):
-    """Bytes that tensors share: a member of the archive."""
-
-    key: str
-    dtype: DType | None
-    """The dtype of its elements; None for bytes."""
-    size: int
-    """Its elements."""
-
-
-class TorchTensor(NamedTuple):
-    """Where a tensor is: a view of a storage."""
-
-    storage: Storage
-    dtype: DType
-    offset: int
-    """The first element, in elements."""
-    shape: Shape
-    strides: Shape
-    """The elements from one index to the next, in each dimension."""
-
-
-class _Global(NamedTuple):
-    """A name that a pickle would import."""
-
-    module: str
-    name: str
-
-    def __str__(self) -> str:
-        return f"{self.module}.{self.name}"[:200]
-
+from ckptfmt.errors import CkptfmtError, CorruptError, TruncatedError, UnsupportedError
 
 _MARK = object()
 
@@ -99,6 +48,8 @@ def read_torch_pickle(data: bytes) -> Any:  # noqa: ANN401  (whatever was saved)
 
 
 class _Machine:
+    """The stack, the memo, and where the program is."""
+
     def __init__(self, data: bytes) -> None:
         self._data = data
         self._pos = 0
@@ -198,42 +149,35 @@ class _Machine:
 
     def append(self) -> None:
         item = self._stack.pop()
-        _wanted(list, self._stack[-1]).append(item)
+        exactly(list, self._stack[-1]).append(item)
 
     def appends(self) -> None:
         items = self._since_mark()
-        _wanted(list, self._stack[-1]).extend(items)
+        exactly(list, self._stack[-1]).extend(items)
 
     def set_item(self) -> None:
         value, key = self._stack.pop(), self._stack.pop()
-        _wanted(dict, self._stack[-1])[_key(key)] = value
+        exactly(dict, self._stack[-1])[key_of(key)] = value
 
     def set_items(self) -> None:
         items = self._since_mark()
-        target = _wanted(dict, self._stack[-1])
+        target = exactly(dict, self._stack[-1])
         for key, value in zip(items[::2], items[1::2], strict=True):
-            target[_key(key)] = value
+            target[key_of(key)] = value
 
     def name(self) -> None:
-        self._stack.append(_known(_Global(self._line(), self._line())))
+        self._stack.append(known_name(Global(self._line(), self._line())))
 
     def name_of_stack(self) -> None:
         name, module = self._stack.pop(), self._stack.pop()
-        self._stack.append(_known(_Global(_wanted(str, module), _wanted(str, name))))
+        self._stack.append(known_name(Global(exactly(str, module), exactly(str, name))))
 
     def storage(self) -> None:
-        what, kind, key, _, count, *_ = _wanted(tuple, self._stack.pop())
-        if what != "storage":
-            raise UnsupportedError(f"a reference to {what!r:.100}, want a storage")
-        name = _wanted(_Global, kind).name
-        dtype = BY_NAME[STORAGES[name]] if name in STORAGES else None
-        if dtype is None and name != _UNTYPED:
-            raise UnsupportedError(f"a storage of {kind}")
-        self._stack.append(Storage(_wanted(str, key), dtype, _count(count)))
+        self._stack.append(storage_of(self._stack.pop()))
 
     def call(self) -> None:
-        arguments, function = _wanted(tuple, self._stack.pop()), _wanted(_Global, self._stack.pop())
-        make = _FUNCTIONS.get((function.module, function.name))
+        arguments, function = exactly(tuple, self._stack.pop()), exactly(Global, self._stack.pop())
+        make = FUNCTIONS.get((function.module, function.name))
         if make is None:
             raise UnsupportedError(f"a call of {function}")
         self._stack.append(make(*arguments))
@@ -241,105 +185,8 @@ class _Machine:
     def set_state(self) -> None:
         """Pass over the attributes of a dictionary, which do not change what is in it."""
         self._stack.pop()
-        _wanted(dict, self._stack[-1])
+        exactly(dict, self._stack[-1])
 
-
-def _wanted(kind: type[Any], value: object) -> Any:  # noqa: ANN401
-    if type(value) is not kind:
-        raise TypeError(f"got {type(value).__name__}, want {kind.__name__.lstrip('_').lower()}")
-    return value
-
-
-def _count(value: object) -> int:
-    number: int = _wanted(int, value)
-    if not 0 <= number < 1 << 63:
-        raise ValueError(f"got {str(number)[:100]}, want a number from 0 to 2**63 - 1")
-    return number
-
-
-def _counts(values: object) -> Shape:
-    numbers = _wanted(tuple, values)
-    if len(numbers) > MAX_RANK:
-        raise UnsupportedError(f"TensorFlow has no shape of {len(numbers)} dimensions")
-    return tuple(map(_count, numbers))
-
-
-def _key(key: object) -> str | int:
-    if type(key) not in (str, int):
-        raise TypeError(f"key: got {type(key).__name__}, want text or a number")
-    return key  # type: ignore[return-value]
-
-
-def _known(name: _Global) -> object:
-    """Return what stands for a name; UnsupportedError unless it is one of tensors or dictionaries."""
-    if name.module == "torch" and name.name in BY_NAME:
-        return BY_NAME[name.name]
-    is_storage = (name.module == "torch" and name.name in STORAGES) or name == ("torch.storage", _UNTYPED)
-    if not is_storage and name not in _FUNCTIONS:
-        raise UnsupportedError(
-            f"it needs {name}, and only tensors in dictionaries and lists are read: "
-            "save the state_dict() of a model"
-        )
-    return name
-
-
-def _ordered(items: object = ()) -> dict[str | int, Any]:
-    return {_key(key): value for key, value in items}  # type: ignore[attr-defined]
-
-
-def _tensor(
-    storage: object,
-    offset: object,
-    shape: object,
-    strides: object,
-    _requires_grad: object,
-    _hooks: object,
-    metadata: object = None,
-) -> TorchTensor:
-    store: Storage = _wanted(Storage, storage)
-    if store.dtype is None:
-        raise TypeError("got bytes, want a storage of numbers")
-    return _view(store, store.dtype, offset, shape, strides, metadata)
-
-
-def _tensor_of_bytes(
-    storage: object,
-    offset: object,
-    shape: object,
-    strides: object,
-    _requires_grad: object,
-    _hooks: object,
-    dtype: object,
-    metadata: object = None,
-) -> TorchTensor:
-    return _view(_wanted(Storage, storage), _wanted(DType, dtype), offset, shape, strides, metadata)
-
-
-def _view(
-    storage: Storage, dtype: DType, offset: object, shape: object, strides: object, metadata: object
-) -> TorchTensor:
-    if metadata:  # the tensor is to be conjugated or negated
-        raise UnsupportedError(f"a tensor with metadata {metadata!r:.100}")
-    sizes, steps = _counts(shape), _counts(strides)
-    if len(sizes) != len(steps):
-        raise ValueError(f"got {len(steps)} strides for {len(sizes)} dimensions")
-    return TorchTensor(storage, dtype, _count(offset), sizes, steps)
-
-
-def _parameter(data: object, *_: object) -> TorchTensor:
-    tensor: TorchTensor = _wanted(TorchTensor, data)
-    return tensor
-
-
-_FUNCTIONS: dict[tuple[str, str], Callable[..., object]] = {
-    ("collections", "OrderedDict"): _ordered,
-    ("torch._utils", "_rebuild_tensor_v2"): _tensor,
-    ("torch._utils", "_rebuild_tensor_v3"): _tensor_of_bytes,
-    ("torch._utils", "_rebuild_parameter"): _parameter,
-    ("torch._utils", "_rebuild_parameter_with_state"): _parameter,
-    ("torch", "Size"): lambda sizes=(): tuple(sizes),
-}
-"""What is done in place of each function that a pickle may name."""
 
 _STOP = ord(".")
 

@@ -21,8 +21,9 @@ from ckptfmt.converting.sources.zarr_arrays import ArrayHead, find_arrays
 from ckptfmt.converting.sources.zarr_keys import name_of_key
 from ckptfmt.converting.sources.zarr_library import read_region
 from ckptfmt.converting.sources.zarr_references import ReferenceTree
+from ckptfmt.converting.sources.zarr_slices import SLICE_OF, SlicedTensor, put_together, whole_name
 from ckptfmt.converting.sources.zarr_tree import DirectoryTree, Tree, ZipTree
-from ckptfmt.dtypes import Storage
+from ckptfmt.dtypes import DType, Storage
 from ckptfmt.errors import CorruptError, UnsupportedError
 from ckptfmt.limits import Limits
 from ckptfmt.storage.filesystem import Filesystem
@@ -37,24 +38,35 @@ class ZarrSource:
         self.path = path
         self._tree = tree
         self._limits = limits
-        self._arrays: dict[str, ArrayHead] = {}
+        self._arrays: dict[str, ArrayHead | SlicedTensor] = {}
+        slices: dict[str, list[ArrayHead]] = {}
         for head in arrays:
             name = name_of_key(head.key, head.metadata["attributes"]) if head.key else _stem(path)
-            if name in self._arrays:
-                raise CorruptError(
-                    f"two arrays have the name {name!r}: {self._arrays[name].key!r} and {head.key!r}",
-                    file=path,
-                )
-            self._arrays[name] = head
+            if SLICE_OF in head.metadata["attributes"]:
+                slices.setdefault(whole_name(name), []).append(head)
+            else:
+                self._add(name, head)
+        for name, heads in slices.items():
+            self._add(name, put_together(name, heads, path))
         self.tensors = {
-            name: Stored(head.dtype, head.shape, (head.dtype.itemsize or 0) * math.prod(head.shape))
-            for name, head in self._arrays.items()
+            name: Stored(dtype := _dtype_of(each), each.shape, (dtype.itemsize or 0) * math.prod(each.shape))
+            for name, each in self._arrays.items()
         }
+
+    def _add(self, name: str, array: ArrayHead | SlicedTensor) -> None:
+        if name in self._arrays:
+            raise CorruptError(f"two arrays have the name {name!r}", file=self.path)
+        self._arrays[name] = array
 
     def read(self, name: str, region: Region | None) -> Array:
         """Return a tensor or a region of it, decoded from the chunks that it touches."""
-        head = self._arrays[name]
-        asked = whole(head.shape) if region is None else region
+        array = self._arrays[name]
+        asked = whole(array.shape) if region is None else region
+        if isinstance(array, SlicedTensor):
+            return read_only(array.read(asked, self._read_array))
+        return self._read_array(array, asked)
+
+    def _read_array(self, head: ArrayHead, asked: Region) -> Array:
         shape = region_shape(asked)
         try:
             check_shape(head.shape, head.dtype)
@@ -101,6 +113,10 @@ def _open_tree(fs: Filesystem, path: str, limits: Limits) -> Tree:
         raise
     file.close()
     return ReferenceTree(fs, path, limits)
+
+
+def _dtype_of(array: ArrayHead | SlicedTensor) -> DType:
+    return array.heads[0].dtype if isinstance(array, SlicedTensor) else array.dtype
 
 
 def _stem(path: str) -> str:

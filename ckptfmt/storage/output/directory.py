@@ -16,7 +16,7 @@ import errno
 import os
 import sys
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from types import TracebackType
 from typing import Protocol
@@ -28,8 +28,15 @@ from ckptfmt.storage.foreign_paths import check_is_writable
 from ckptfmt.storage.local import LOCAL, LocalFilesystem
 from ckptfmt.storage.local_file import resolve_path
 from ckptfmt.storage.output.local_output import OutputFile
-from ckptfmt.storage.output.names import CAN_SYNC_ALL, copy_mode, sync_directory, sync_filesystem
-from ckptfmt.storage.output.output import Output
+from ckptfmt.storage.output.names import (
+    CAN_SYNC_ALL,
+    CREATE,
+    WRITE,
+    copy_mode,
+    sync_directory,
+    sync_filesystem,
+)
+from ckptfmt.storage.output.output import Data, Output
 from ckptfmt.storage.output.transaction import Transaction
 from ckptfmt.storage.target import not_writable
 from ckptfmt.storage.temporary import lock, remove_tree, sweep, temporary_name
@@ -62,6 +69,12 @@ class OutputDirectory(Protocol):
 
         Without ``sync``, it outlasts a power cut as soon as the directory has its name: for many small files,
         which the system then writes together.
+        """
+
+    def write(self, name: str, parts: Iterable[Data]) -> None:
+        """Write a file at once, as :meth:`create` without ``sync``: for very many small files.
+
+        Raises NotWritableError.
         """
 
     def take(self, fs: Filesystem, path: str, name: str, *, link: bool = True) -> None:
@@ -172,6 +185,21 @@ class LocalDirectory(Transaction):
             self.path(name), name=os.path.join(self._name, name), overwrite=self._rewrites, sync=sync
         )
 
+    def write(self, name: str, parts: Iterable[Data]) -> None:
+        """Write a file at once."""
+        # Under its own name: until it is whole, the directory has a temporary one. That takes a quarter of
+        # the time of a file that gets its name later.
+        self._is_synced = self._is_synced and not CAN_SYNC_ALL
+        try:
+            descriptor = os.open(self.path(name), WRITE if self._rewrites else CREATE, 0o666)
+            with os.fdopen(descriptor, "wb") as file:
+                file.writelines(parts)
+                if not CAN_SYNC_ALL:
+                    file.flush()
+                    os.fsync(file.fileno())
+        except (OSError, ValueError) as error:
+            raise not_writable(os.path.join(self._name, name), error) from error
+
     def make_directory(self, name: str) -> None:
         """Make a directory in it, unless it exists."""
         if name in self._made:
@@ -279,6 +307,10 @@ class _PlainDirectory:
 
     def create(self, name: str, *, sync: bool = True) -> Output:
         return self.fs.create(self.path(name), overwrite=self._overwrite, sync=sync)
+
+    def write(self, name: str, parts: Iterable[Data]) -> None:
+        with self.create(name, sync=False) as output:
+            output.write_all(parts)
 
     def make_directory(self, name: str) -> None:
         """Do nothing: a directory exists if a file is in it."""

@@ -13,6 +13,10 @@ from ckptfmt.storage.target import not_writable
 from ckptfmt.storage.temporary import Held, disown, lock, own, sweep, temporary_name, tempstate_name
 
 CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+"""How a file is opened that must not exist."""
+
+WRITE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0)
+"""How one is opened that may."""
 
 _NO_HARD_LINKS = {errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 """Errors of ``link`` on file systems without hard links (FAT, some network ones)."""

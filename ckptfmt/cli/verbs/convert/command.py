@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from itertools import groupby
 
 import click
@@ -31,7 +31,8 @@ from ckptfmt.converting.naming import named
 from ckptfmt.converting.preparation import Destination, Preparation, prepare
 from ckptfmt.converting.sinks.outgoing import Outgoing
 from ckptfmt.converting.targets import TARGETS, target_format
-from ckptfmt.errors import CkptfmtError
+from ckptfmt.errors import AlreadyExistsError, CkptfmtError
+from ckptfmt.storage.local import LOCAL
 from ckptfmt.text.printing import shape_text
 
 FORMATS = "\n\n".join(f"{name}: {target.what}" for name, target in TARGETS.items())
@@ -128,10 +129,8 @@ def command(
     as_json: bool,
 ) -> int:
     """Convert; the help is :data:`HELP`."""
-    try:
+    with _usage_errors():
         format_ = target_format(target, to)
-    except ValueError as error:
-        raise click.UsageError(str(error).replace("to= one", "--to, one")) from None
     plan = None if changes.plan is None else Plan.read(changes.plan, limits=given_limits())
     kind = "stored" if changes.selection.names is None and TARGETS[format_].keeps_objects else None
 
@@ -144,19 +143,14 @@ def command(
         opened = [stack.enter_context(each) for each in given.sources]
         if changes.selection.ema and not any(map(copied.has_averages, opened)):
             note("no moving averages: variables are converted as they are")
-        prepared = prepare(
-            given,
-            preparation.Changes(
-                lambda view: changes.of(view, rename=rename),
-                plan,
-                [None if plan is None else plan.to_toml(), repr(changes)],
-            ),
-            Destination(target, to, max_shard_size, compression, overwrite, resume),
-            None,
-        )
-        conversion = None
-        if not dry_run:
-            conversion = _carry_out(prepared, verify=verify)
+        recipe = [None if plan is None else plan.to_toml(), repr(changes)]
+        changing = preparation.Changes(lambda view: changes.of(view, rename=rename), plan, recipe)
+        destination = Destination(target, to, max_shard_size, compression, overwrite, resume)
+        with _usage_errors():
+            prepared = prepare(given, changing, destination, None)
+            conversion = None if dry_run else _carry_out(prepared, verify=verify)
+        if dry_run and not overwrite and LOCAL.path_type(prepared.writing.path) == "file":
+            raise AlreadyExistsError(prepared.writing.path)
         if as_json:
             write_json(_document(prepared, conversion))
             return ExitCode.FINE
@@ -167,14 +161,20 @@ def command(
 
 
 def _carry_out(prepared: Preparation, *, verify: bool) -> Conversion:
+    with ProgressBar("converting") as bar, ProgressBar("verifying") as checking:
+        return prepared.carry_out(verify=verify, progress=bar, verifying=checking)
+
+
+@contextmanager
+def _usage_errors() -> Iterator[None]:
+    """Turn plain ValueErrors into wrong usage: so a format says that it has no such option."""
     try:
-        with ProgressBar("converting") as bar, ProgressBar("verifying") as checking:
-            return prepared.carry_out(verify=verify, progress=bar, verifying=checking)
+        yield
     except ValueError as error:
-        # A format that does not have an option says so by a plain ValueError.
         if isinstance(error, CkptfmtError):
             raise
-        raise click.UsageError(str(error)) from error
+        text = str(error).replace("to= one", "--to, one").replace("max_shard_bytes:", "--max-shard-size:")
+        raise click.UsageError(text) from error
 
 
 def _document(prepared: Preparation, conversion: Conversion | None) -> dict[str, object]:
