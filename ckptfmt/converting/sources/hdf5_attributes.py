@@ -21,11 +21,13 @@ from collections.abc import Iterator
 import numpy as np
 
 from ckptfmt.converting.sources.hdf5_heap import PLACES, Heaps
-from ckptfmt.errors import CkptfmtError, CorruptError
+from ckptfmt.errors import CkptfmtError, CorruptError, UnsupportedError
 from ckptfmt.storage.file import RandomAccessFile
 
 _CONTINUATION = 0x10
 _ATTRIBUTE = 0x0C
+_ATTRIBUTE_INFO = 0x15
+_UNDEFINED = (1 << 64) - 1
 _STRING, _SEQUENCE = 3, 9
 """Classes of types: strings of one length, and of any length."""
 
@@ -43,18 +45,24 @@ def string_attributes(
 
     ``address`` is that of its header, counted from ``base``. Other attributes are left out.
 
-    Raises CorruptError or TruncatedError with file and offset.
+    Raises CorruptError, TruncatedError or UnsupportedError with file and offset.
     """
     attributes: dict[str, list[bytes]] = {}
     try:
         for kind, content in _messages(file, address + base, base):
+            if kind == _ATTRIBUTE_INFO and _is_elsewhere(content):
+                raise UnsupportedError(
+                    "a group with more attributes than its header holds is not read: "
+                    "rewrite the file by h5py with libver='earliest'",
+                    offset=address + base,
+                )
             if kind == _ATTRIBUTE:
                 found = _attribute(content, heaps)
                 if found is not None:
                     attributes[found[0]] = found[1]
-    except (struct.error, IndexError, ValueError) as error:
-        if isinstance(error, CkptfmtError):
-            raise error.at(file.name) from None
+    except CkptfmtError as error:
+        raise error.at(file.name) from None
+    except (struct.error, IndexError, ValueError):
         raise CorruptError(
             "header of an object: it ends early", file=file.name, offset=address + base
         ) from None
@@ -103,6 +111,13 @@ def _messages(file: RandomAccessFile, offset: int, base: int) -> Iterator[tuple[
                 )
             elif not shared:
                 yield kind, content
+
+
+def _is_elsewhere(content: memoryview) -> bool:
+    """Return whether attributes are in a structure of their own, as in new files with more than 8."""
+    at = 4 if content[1] & 1 else 2
+    (address,) = struct.unpack_from("<Q", content, at)
+    return bool(address != _UNDEFINED)
 
 
 def _attribute(content: memoryview, heaps: Heaps) -> tuple[str, list[bytes]] | None:
