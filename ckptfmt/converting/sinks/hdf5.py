@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 
 from ckptfmt.arrays.array import Array
-from ckptfmt.arrays.raw import encode_pieces
 from ckptfmt.checkpoint.slices import region_shape, whole
 from ckptfmt.converting.sinks.hdf5_outline import ALIGNMENT, Outline, reserve
 from ckptfmt.converting.sinks.outgoing import Outgoing, cut
@@ -95,9 +94,7 @@ class HDF5Sink:
             position = places[done - 1][0] + places[done - 1][1].nbytes if done else 0
             for offset, tensor in places[done:]:
                 output.write_all(outline.between(position, offset))
-                for piece in tensor.pieces():
-                    output.write_all(encode_pieces(piece, tensor.dtype))
-                    writing.advance(piece.nbytes)
+                output.write_all(tensor.encoded(writing.advance))
                 tensor.release()
                 position = offset + tensor.nbytes
                 writing.note(output, None)

@@ -13,7 +13,6 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from ckptfmt.arrays.raw import encode_pieces
 from ckptfmt.converting.sinks.outgoing import Outgoing
 from ckptfmt.converting.sinks.writing import Writing
 from ckptfmt.converting.sinks.zip_writer import MAX_NAME, ZipWriter
@@ -97,6 +96,4 @@ def _head(tensor: Outgoing) -> bytes:
 
 def _content(head: bytes, tensor: Outgoing, writing: Writing) -> Iterator[Data]:
     yield head
-    for piece in tensor.pieces():
-        yield from encode_pieces(piece, tensor.dtype)
-        writing.advance(piece.nbytes)
+    yield from tensor.encoded(writing.advance)

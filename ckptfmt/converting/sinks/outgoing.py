@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from ckptfmt.arrays.array import Array
+from ckptfmt.arrays.raw import encode_pieces
 from ckptfmt.arrays.shape import Shape
 from ckptfmt.checkpoint.bundle import Bundle
 from ckptfmt.checkpoint.entry import Entry
@@ -96,6 +97,12 @@ class Outgoing(NamedTuple):
             offset += nbytes
             if offset > skip:
                 yield read(region)
+
+    def encoded(self, advance: Callable[[int], None]) -> Iterator[memoryview]:
+        """Iterate over the bytes of its array, little-endian; ``advance`` is told how many each piece has."""
+        for piece in self.pieces():
+            yield from encode_pieces(piece, self.dtype)
+            advance(piece.nbytes)
 
     def release(self) -> None:
         """Let the system forget its bytes: they will not be asked for again."""
