@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 
 from ckptfmt import keras
 from ckptfmt.converting.given import Convertible, Given, given_tensors
 from ckptfmt.converting.sinks.sink import Sink
-from ckptfmt.converting.targets import TARGETS
+from ckptfmt.converting.targets import load_sink
 from ckptfmt.keras.description import Config
 from ckptfmt.limits import Limits
 from ckptfmt.storage.filesystem import Filesystem
@@ -47,10 +46,6 @@ def open_given(
 
 def _sink(model: keras.KerasModel, format: str) -> Sink:  # noqa: A002
     """Return the sink of a format, which is told of layers."""
-    module, _, name = TARGETS[format].sink.partition(":")
-    made = getattr(importlib.import_module(module), name)
     if format == WEIGHTS:
-        weights: Sink = made(model.names)
-        return weights
-    archive: Sink = made(model.config(), model.names, model.assets, keras.keras_version())
-    return archive
+        return load_sink(format, model.names)
+    return load_sink(format, model.config(), model.names, model.assets, keras.keras_version())

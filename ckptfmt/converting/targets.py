@@ -149,8 +149,8 @@ def target_path(fs: Filesystem, path: str, format: str) -> str:  # noqa: A002
     return path
 
 
-def load_sink(format: str) -> Sink:  # noqa: A002
-    """Return the sink of a format."""
+def load_sink(format: str, *arguments: object) -> Sink:  # noqa: A002
+    """Return the sink of a format; those of Keras take what is known of the model."""
     module, _, name = TARGETS[format].sink.partition(":")
-    sink: Sink = getattr(importlib.import_module(module), name)()
+    sink: Sink = getattr(importlib.import_module(module), name)(*arguments)
     return sink
