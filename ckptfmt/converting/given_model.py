@@ -26,7 +26,7 @@ def open_given(
 ) -> Given:
     """Return what is to be converted to a format; ``config`` is that of a Keras model.
 
-    Raises what opening it raises; UnsupportedError if the target is of Keras and the source is no model of
+    Raises what opening it raises; UnsupportedError if the target is of Keras and the source is not a model of
     Keras, or has layers that Keras 3 does not have.
     """
     if format not in (ARCHIVE, WEIGHTS):
@@ -45,7 +45,7 @@ def open_given(
 
 
 def _sink(model: keras.KerasModel, format: str) -> Sink:  # noqa: A002
-    """Return the sink of a format, which is told of layers."""
+    """Return the sink of a format, which needs the names of layers."""
     if format == WEIGHTS:
         return load_sink(format, model.names)
     return load_sink(format, model.config(), model.names, model.assets, keras.keras_version())

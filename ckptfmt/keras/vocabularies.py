@@ -85,7 +85,8 @@ def _words(layer: Layer, keys: Array, values: Array, file: str) -> list[Word]:
     """Return the words in a table of words and their places, or of places and words."""
     words, places = (values, keys) if layer.config.get("invert") else (keys, values)
     if words.shape != places.shape or words.ndim != 1 or places.dtype.kind != "i":
-        raise CorruptError(f"layer {shortened(layer.where)!r}: got a table that is no vocabulary", file=file)
+        what = f"layer {shortened(layer.where)!r}: got a table that is not a vocabulary"
+        raise CorruptError(what, file=file)
     # Some versions have the tokens for masks and unknown words in the table too, before all others.
     is_word = places >= len(specials(layer))
     try:

@@ -24,7 +24,6 @@ from ckptfmt.converting.sinks.writing import Writing
 from ckptfmt.converting.sources.hdf5_escaping import ESCAPED, path_names
 from ckptfmt.converting.sources.hdf5_library import h5py
 from ckptfmt.storage.output.scratch import open_scratch
-from ckptfmt.text.closest import closest_names, did_you_mean
 
 CHUNK_BYTES = 1 << 20
 """Bytes of a chunk before it is compressed, at most: as many as HDF5 keeps of a dataset by default."""
@@ -41,8 +40,6 @@ DTYPES = {
     *("float16", "float32", "float64", "complex64", "complex128", "string"),
 }
 """Dtypes that h5py reads as what they were written as."""
-
-COMPRESSIONS = ("gzip", "lzf")
 
 
 class HDF5Sink:
@@ -67,13 +64,8 @@ class HDF5Sink:
         """Write the file."""
         if writing.compression in (None, "none"):
             self._stream(tensors, writing)
-        elif writing.compression in COMPRESSIONS:
-            self._compress(tensors, writing)
         else:
-            raise ValueError(
-                f"compression: got {writing.compression!r}, want one of none, {', '.join(COMPRESSIONS)}"
-                + did_you_mean(closest_names(writing.compression, COMPRESSIONS))
-            )
+            self._compress(tensors, writing)
         return [writing.path]
 
     def _stream(self, tensors: Sequence[Outgoing], writing: Writing) -> None:

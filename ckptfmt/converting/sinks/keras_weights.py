@@ -91,7 +91,7 @@ class WeightsFile:
         return self._outline.size
 
     def pieces(self, advance: Callable[[int], None]) -> Iterator[Any]:
-        """Iterate over the bytes of the file; ``advance`` is told of the bytes of tensors."""
+        """Iterate over the bytes of the file; ``advance`` is called with the bytes of tensors among them."""
         position = 0
         for offset, tensor in self._places:
             yield from self._outline.between(position, offset)

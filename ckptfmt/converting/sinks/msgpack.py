@@ -54,8 +54,6 @@ class MsgpackSink:
 
     def write(self, tensors: Sequence[Outgoing], writing: Writing) -> list[str]:
         """Write one file."""
-        if writing.compression not in (None, "none"):
-            raise ValueError(f"compression: got {writing.compression!r}, but the format has none")
         tree = nest(((tensor.name, tensor) for tensor in tensors), file=writing.path)  # type: ignore[misc]
         with writing.create() as output:
             done = len(writing.noted(output))

@@ -21,9 +21,6 @@ from ckptfmt.converting.sources.npz import SUFFIX
 from ckptfmt.errors import NameConflictError
 from ckptfmt.storage.output import Data
 
-COMPRESSIONS = ("none", "deflate")
-"""What ``compression`` may be."""
-
 
 class NpzSink:
     """Writes archives of arrays; a :class:`~ckptfmt.converting.sinks.sink.Sink`."""
@@ -42,9 +39,6 @@ class NpzSink:
 
     def write(self, tensors: Sequence[Outgoing], writing: Writing) -> list[str]:
         """Write one archive."""
-        compression = writing.compression or COMPRESSIONS[0]
-        if compression not in COMPRESSIONS:
-            raise ValueError(f"compression: got {compression!r}, want one of {', '.join(COMPRESSIONS)}")
         _check_names([tensor.name for tensor in tensors], writing.path)
         with writing.create() as output:
             archive = ZipWriter(writing, output)
@@ -52,7 +46,7 @@ class NpzSink:
                 head = _head(tensor)
                 size = len(head) + tensor.nbytes
                 pieces = _content(head, tensor, writing)
-                archive.add(tensor.name + SUFFIX, pieces, size, deflate=compression == "deflate")
+                archive.add(tensor.name + SUFFIX, pieces, size, deflate=writing.compression == "deflate")
                 tensor.release()
             archive.finish()
         return [writing.path]

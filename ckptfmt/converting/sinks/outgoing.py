@@ -30,7 +30,7 @@ class Outgoing(NamedTuple):
     tensors: TensorMapping
     """What it is read from, by its name."""
     stored: Entry | None
-    """The tensor of the checkpoint that it is bit by bit, with its place in the data files; or None."""
+    """The tensor of the checkpoint that has the same bits, with its place in the data files; or None."""
     store: Store | None
     """The checkpoint that has ``stored``."""
 
@@ -99,7 +99,7 @@ class Outgoing(NamedTuple):
                 yield read(region)
 
     def encoded(self, advance: Callable[[int], None]) -> Iterator[memoryview]:
-        """Iterate over the bytes of its array, little-endian; ``advance`` is told how many each piece has."""
+        """Iterate over its bytes, little-endian; ``advance`` is called with the size of each piece."""
         for piece in self.pieces():
             yield from encode_pieces(piece, self.dtype)
             advance(piece.nbytes)

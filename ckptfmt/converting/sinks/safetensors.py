@@ -60,8 +60,6 @@ class SafetensorsSink:
 
     def write(self, tensors: Sequence[Outgoing], writing: Writing) -> list[str]:
         """Write one file, or several with an index."""
-        if writing.compression is not None:
-            raise ValueError("compression: safetensors has none")
         is_index = writing.path.endswith(SUFFIX + INDEX_SUFFIX)
         limit = writing.max_shard_bytes or (SHARD_BYTES if is_index else None)
         shards = [list(tensors)] if limit is None else in_shards(tensors, limit)

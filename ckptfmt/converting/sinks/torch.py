@@ -53,8 +53,6 @@ class TorchSink:
 
     def write(self, tensors: Sequence[Outgoing], writing: Writing) -> list[str]:
         """Write one file."""
-        if writing.compression not in (None, "none"):
-            raise ValueError(f"compression: got {writing.compression!r}, but PyTorch's files have none")
         with writing.create() as output:
             archive = ZipWriter(writing, output)
             pickle = _pickle(tensors)

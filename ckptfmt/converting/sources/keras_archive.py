@@ -18,7 +18,7 @@ from ckptfmt.arrays.array import Array
 from ckptfmt.checkpoint.slices import Region
 from ckptfmt.converting.sources.hdf5 import HDF5Source, open_hdf5
 from ckptfmt.converting.sources.source import Source, Stored
-from ckptfmt.converting.sources.weight_map import check_beside, read_weight_map
+from ckptfmt.converting.sources.weight_map import SHARDS_SUFFIX, check_beside, read_weight_map
 from ckptfmt.converting.sources.zip_archive import ZipArchive
 from ckptfmt.converting.sources.zip_directory import STORED, Member
 from ckptfmt.errors import CorruptError, UnsupportedError
@@ -27,9 +27,6 @@ from ckptfmt.storage.file import RandomAccessFile
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.storage.in_memory import MemoryFile
 from ckptfmt.storage.stream import FilePart
-
-SHARDS_SUFFIX = ".weights.json"
-"""End of the name of a list of files."""
 
 WEIGHTS = "model.weights.h5"
 """The member of an archive that holds the tensors."""

@@ -108,7 +108,7 @@ class TensorFile(Tensors):
 
     @cached_property
     def _training(self) -> dict[str, str]:
-        """The tensors that are not the model's variables, going by their names, and what each is."""
+        """The tensors that are not the model's variables, judging by their names, and what each is."""
         return {**training_tensors(self.entries), **keras_training(self.entries)}
 
     def _model_names(self) -> frozenset[str]:

@@ -14,6 +14,9 @@ from typing import Any
 from ckptfmt.errors import CorruptError
 from ckptfmt.storage.filesystem import Filesystem, read_small_file
 
+SHARDS_SUFFIX = ".weights.json"
+"""End of the name of the map of Keras 3, for the weights of a large model."""
+
 MAX_BYTES = 256 << 20
 """Bytes of the largest map that is read: that of a million tensors with names of 200 characters."""
 
