@@ -85,7 +85,8 @@ def convert(
         Bytes after which another file is begun, as a number or as ``"5GB"``, for formats of several files:
         safetensors with the index that Hugging Face reads, and checkpoints. By default one file is written.
     compression
-        The compression, for formats that have a choice.
+        The compression: ``"deflate"`` for npz; ``"gzip"`` or ``"lzf"`` for HDF5; ``"zstd"``, the default,
+        ``"gzip"`` or ``"blosc"`` for zarr. ``"none"`` is the default of all formats but zarr and Orbax.
     overwrite
         Whether an existing target may be replaced. It stays until the new one is whole.
     resume

@@ -13,6 +13,7 @@ import pytest
 
 import ckptfmt
 from ckptfmt.converting.sinks import msgpack as msgpack_sink
+from ckptfmt.converting.sinks.jax_tree import DTYPES as JAX_DTYPES
 from ckptfmt.converting.sources.open_tensors import open_file
 from ckptfmt.errors import (
     CkptfmtError,
@@ -26,7 +27,7 @@ from ckptfmt.errors import (
 from tests.support.memory_filesystem import MemoryFilesystem
 
 RANDOM = np.random.default_rng(5)
-DTYPES = sorted(msgpack_sink._DTYPES)
+DTYPES = sorted(JAX_DTYPES)
 
 
 def values(name: str) -> np.ndarray:

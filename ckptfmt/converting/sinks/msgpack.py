@@ -13,6 +13,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from ckptfmt.converting.sinks.jax_tree import leaf_problem
 from ckptfmt.converting.sinks.outgoing import Outgoing
 from ckptfmt.converting.sinks.writing import Writing
 from ckptfmt.converting.sources.msgpack import CHUNKED
@@ -24,15 +25,6 @@ from ckptfmt.tensors.nesting import nest
 MAX_CHUNK = 1 << 30
 """Bytes of the largest array that is not cut up: ``flax.serialization.MAX_CHUNK_SIZE``."""
 
-_DTYPES = frozenset(
-    (
-        *("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
-        *("float16", "bfloat16", "float32", "float64", "complex64", "complex128"),
-        *("float8_e5m2", "float8_e4m3fn", "float8_e4m3fnuz", "float8_e4m3b11fnuz", "float8_e5m2fnuz"),
-    )
-)
-"""Names of the dtypes that flax restores as what they are."""
-
 
 class MsgpackSink:
     """Writes files of flax; a :class:`~ckptfmt.converting.sinks.sink.Sink`."""
@@ -42,15 +34,9 @@ class MsgpackSink:
 
     def problem(self, tensor: Outgoing) -> str | None:
         """Return why the format cannot hold a tensor."""
-        if tensor.dtype.name not in _DTYPES:
-            return f"no dtype {tensor.dtype.name}"
         if CHUNKED in tensor.name.split("/"):
             return f"no name with {CHUNKED}"
-        try:
-            tensor.name.encode()
-        except UnicodeEncodeError:
-            return "no name that is not Unicode"
-        return None
+        return leaf_problem(tensor)
 
     def write(self, tensors: Sequence[Outgoing], writing: Writing) -> list[str]:
         """Write one file."""

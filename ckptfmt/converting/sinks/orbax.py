@@ -12,6 +12,7 @@ import importlib
 import os
 from collections.abc import Sequence
 
+from ckptfmt.converting.sinks.jax_tree import DTYPES, leaf_problem
 from ckptfmt.converting.sinks.outgoing import Outgoing
 from ckptfmt.converting.sinks.writing import Writing
 from ckptfmt.errors import (
@@ -24,13 +25,7 @@ from ckptfmt.errors import (
 from ckptfmt.storage.local import LocalFilesystem
 from ckptfmt.tensors.nesting import nest
 
-_DTYPES = frozenset(
-    (
-        *("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "int4", "int2"),
-        *("float16", "bfloat16", "float32", "float64", "complex64", "complex128"),
-        *("float8_e5m2", "float8_e4m3fn", "float8_e4m3fnuz", "float8_e4m3b11fnuz", "float8_e5m2fnuz"),
-    )
-)
+_DTYPES = DTYPES | {"int4", "int2"}
 """Names of the dtypes of TensorStore, which Orbax stores arrays with."""
 
 
@@ -42,15 +37,9 @@ class OrbaxSink:
 
     def problem(self, tensor: Outgoing) -> str | None:
         """Return why the format cannot hold a tensor."""
-        if tensor.dtype.name not in _DTYPES:
-            return f"no dtype {tensor.dtype.name}"
         if 0 in tensor.shape:
             return "no array without elements"
-        try:
-            tensor.name.encode()
-        except UnicodeEncodeError:
-            return "no name that is not Unicode"
-        return None
+        return leaf_problem(tensor, _DTYPES)
 
     def write(self, tensors: Sequence[Outgoing], writing: Writing) -> list[str]:
         """Write one directory."""
