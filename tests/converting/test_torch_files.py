@@ -329,6 +329,11 @@ def test_names_that_two_tensors_have_are_an_error() -> None:
         opened(archive(content, data_0=SIX.tobytes()))
 
 
+def test_names_may_be_empty(tmp_path: Path) -> None:
+    ckptfmt.convert({"": np.ones(2), "a": np.zeros(1)}, tmp_path / "w.pt", verify=True)
+    assert list(ckptfmt.open_tensors(tmp_path / "w.pt")) == ["", "a"]
+
+
 def test_a_file_becomes_a_checkpoint(written: Path, tmp_path: Path) -> None:
     with ckptfmt.open_tensors(written) as tensors:
         ckptfmt.save(tmp_path / "again", tensors)

@@ -184,7 +184,7 @@ def test_what_pytorch_has_not_is_listed_and_the_object_graph_is_left_out(tmp_pat
         {**variables, "words": np.array([b"a"], object), "four": np.ones(2, ml_dtypes.int4)},
     )
     with ckptfmt.open(tmp_path / "model") as ckpt:
-        with pytest.raises(ConversionError, match="PyTorch cannot hold all tensors") as caught:
+        with pytest.raises(ConversionError, match=r"PyTorch cannot hold all .*: pass names= ") as caught:
             ckpt.to_torch()
         assert caught.value.problems == {"words": "no dtype string", "four": "no dtype int4"}
         assert list(ckpt.select(exclude=["words", "four"]).to_torch()) == ["w"]
