@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from ckptfmt import shipped_plans
 from tests.support.command_line import environment
 from tests.support.corpus import CORPUS
 from tests.support.journeys import ROOT, beside_examples
@@ -104,6 +105,11 @@ def test_readme_has_two_commands_and_the_first_lists_a_shipped_model() -> None:
     done = run([sys.executable, "-m", *shlex.split(listing)])
     assert done.returncode == 0
     assert "_trainable_variables" in done.stdout
+
+
+def test_converting_lists_every_plan_that_ships() -> None:
+    table = (ROOT / "docs" / "converting.md").read_text(encoding="utf-8").partition("## Plans that ship")[2]
+    assert set(re.findall(r"^\| `([\w-]+)` \| ", table, re.MULTILINE)) == set(shipped_plans())
 
 
 def anchors(page: Path) -> set[str]:

@@ -50,7 +50,7 @@ TASKS = [re.sub("`", "", row[-1]) for row in cells(section("I have â€¦, I want â
 
 
 def test_there_is_one_command_for_each_task() -> None:
-    assert len(TASKS) == 13
+    assert len(TASKS) == 14
     assert all(task.startswith("ckptfmt ") for task in TASKS)
 
 

@@ -44,6 +44,14 @@ def read_only(array: Array) -> Array:
     return array
 
 
+def as_asked(array: Array, out: Array | None, *, copy: bool) -> Array:
+    """Return an array in ``out``, as a writable copy, or as it is."""
+    if out is not None:
+        np.copyto(out, array)
+        return out
+    return array.copy() if copy else array
+
+
 def shaped(values: Array, shape: Shape) -> Array:
     """Return the values in that shape, read-only; UnsupportedError if NumPy has no such shape."""
     try:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from ckptfmt.arrays.array import Box
+from ckptfmt.arrays.array import Array, Box
 from ckptfmt.arrays.shape import Shape
 from ckptfmt.checkpoint.slices import Region
 
@@ -67,6 +67,11 @@ class Selection:
                 first = np.searchsorted(ordered, starts[boxes, axis])
                 boxes = boxes[first < np.searchsorted(ordered, stops[boxes, axis])]
         return boxes
+
+    def taken_from(self, array: Array) -> Array:
+        """Return what is selected of an array that has the smallest region."""
+        part = self.within(self.region)
+        return np.empty(self.shape, array.dtype) if part is None else array[part.source]
 
     def within(self, region: Region) -> Part | None:
         """Return the selected part of a region; None if nothing in it is selected."""

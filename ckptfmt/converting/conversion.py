@@ -14,7 +14,7 @@ class Conversion:
     """What :func:`ckptfmt.convert` has written."""
 
     files: tuple[str, ...]
-    """Paths of the files or the directory, that to be opened first."""
+    """Paths of the files or the directory, the one to open first."""
     format: str
     """The format of the target: ``"safetensors"``."""
     tensors: tuple[str, ...]

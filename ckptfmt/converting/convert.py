@@ -91,7 +91,7 @@ def convert(
     resume
         Whether to go on where an earlier call with ``resume`` stopped. What was written stays beside the
         target when a call fails or is killed, as ``TARGET.partial`` with ``TARGET.partial.journal``. A later
-        call goes on if source, plan and options are the same, and begins anew if not. Formats and
+        call goes on if source, plan and options are the same, and starts over if not. Formats and
         sources that cannot be resumed are written from the beginning, as ``.remarks`` of the result says.
     verify
         Whether to read the target back and compare digests with the source. A target that differs stays, and

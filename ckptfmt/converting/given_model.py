@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 
 from ckptfmt import keras
 from ckptfmt.converting.given import Convertible, Given, given_tensors
 from ckptfmt.converting.sinks.sink import Sink
-from ckptfmt.converting.targets import TARGETS
+from ckptfmt.converting.targets import load_sink
 from ckptfmt.keras.description import Config
 from ckptfmt.limits import Limits
 from ckptfmt.storage.filesystem import Filesystem
@@ -27,7 +26,7 @@ def open_given(
 ) -> Given:
     """Return what is to be converted to a format; ``config`` is that of a Keras model.
 
-    Raises what opening it raises; UnsupportedError if the target is of Keras and the source is no model of
+    Raises what opening it raises; UnsupportedError if the target is of Keras and the source is not a model of
     Keras, or has layers that Keras 3 does not have.
     """
     if format not in (ARCHIVE, WEIGHTS):
@@ -46,11 +45,7 @@ def open_given(
 
 
 def _sink(model: keras.KerasModel, format: str) -> Sink:  # noqa: A002
-    """Return the sink of a format, which is told of layers."""
-    module, _, name = TARGETS[format].sink.partition(":")
-    made = getattr(importlib.import_module(module), name)
+    """Return the sink of a format, which needs the names of layers."""
     if format == WEIGHTS:
-        weights: Sink = made(model.names)
-        return weights
-    archive: Sink = made(model.config(), model.names, model.assets, keras.keras_version())
-    return archive
+        return load_sink(format, model.names)
+    return load_sink(format, model.config(), model.names, model.assets, keras.keras_version())

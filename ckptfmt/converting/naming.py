@@ -42,7 +42,7 @@ def named(tensors: Tensors, kind: str | None, plan: plans.Plan | None) -> Tensor
 
 
 def _takes_all(plan: plans.Plan, tensors: Tensors) -> bool:
-    """Whether a plan leaves no tensor over that it must not."""
+    """Whether a plan takes every tensor that it must take."""
     if plan.rest == "error":
         try:
             plan.targets(tensors.entries)

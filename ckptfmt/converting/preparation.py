@@ -23,12 +23,13 @@ from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.storage.local import LocalFilesystem, writing_filesystem
 from ckptfmt.tensors.mapping import TensorMapping
 from ckptfmt.tensors.tensors import Tensors
+from ckptfmt.text.closest import closest_names, did_you_mean
 
 FORM = 1
 """Raised when a later version writes other bytes for the same tensors, so as not to go on with old ones."""
 
 _MOST_PLAN = 64 << 10
-"""Characters of the longest plan that a target keeps: metadata is read whole by whoever opens the file."""
+"""Characters of the longest plan that a target keeps: every reader of the file reads all metadata."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ def prepare(given: Given, changes: Changes, target: Destination, fs: Filesystem 
         target_path(files, target.path, sink.format),
         target.overwrite,
         target.max_shard_bytes,
-        target.compression,
+        _compression(target.compression, sink.format),
         _metadata(given.sources, origin, changes.plan),
         sync=target.sync,
         remarks=list(given.remarks),
@@ -158,6 +159,18 @@ def _check_shards(max_shard_bytes: int | None, format: str) -> None:  # noqa: A0
         raise ValueError(f"max_shard_bytes: {format} is not written in several files")
 
 
+def _compression(name: str | None, format: str) -> str:  # noqa: A002
+    """Return the compression of a target; ValueError if its format does not have it."""
+    choices = TARGETS[format].compressions
+    if name is None or name in choices:
+        return name or choices[0]
+    if len(choices) > 1:
+        near = did_you_mean(closest_names(name, choices))
+        raise ValueError(f"compression: got {name!r}, want one of {', '.join(choices)}{near}")
+    only = "none" if choices[0] == "none" else f"only {choices[0]}"
+    raise ValueError(f"compression: got {name!r}, but {format} has {only}")
+
+
 def _check_names(tensors: Iterable[Outgoing]) -> None:
     """Raise NameConflictError if several sources have tensors of one name."""
     owners: dict[str, TensorMapping] = {}
@@ -176,7 +189,7 @@ def _plan_text(plan: plans.Plan | None) -> str:
 
 
 def _advance(total: int, progress: Progress | None) -> Callable[[int], None]:
-    """Return what sinks call with the bytes that they have written, which tells the caller the sum."""
+    """Return a function for sinks to call with the bytes just written; it reports the total to the caller."""
     done = 0
 
     def advance(nbytes: int) -> None:

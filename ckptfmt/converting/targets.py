@@ -1,4 +1,4 @@
-"""Targets: which format a conversion writes, going by the name of the target, and the sink of each."""
+"""Targets: which format a conversion writes, judging by the name of the target, and the sink of each."""
 
 from __future__ import annotations
 
@@ -18,15 +18,17 @@ class Target(NamedTuple):
     what: str
     """What it is, in a few words, for help texts."""
     suffixes: tuple[str, ...]
-    """The ends of names by which it is chosen."""
+    """The ends of target names that choose it."""
     sink: str
     """The class that writes it, ``module:class``, loaded when it is used."""
     name: str = ""
     """The name that its file gets in a directory; empty if it is a directory itself."""
     reads_back: bool = True
-    """Whether it keeps dtypes and values as they are, so that it can be compared with its source."""
+    """Whether it keeps dtypes and values, so that it can be compared with its source."""
     has_shards: bool = False
     """Whether it may be shared among several files, of up to ``max_shard_bytes`` each."""
+    compressions: tuple[str, ...] = ("none",)
+    """The compressions that it may have, the default first."""
     keeps_objects: bool = False
     """Whether it keeps the objects of TensorFlow, which are found by the names that are stored."""
 
@@ -50,12 +52,14 @@ TARGETS = {
         (".npz",),
         "ckptfmt.converting.sinks.npz:NpzSink",
         "model.npz",
+        compressions=("none", "deflate"),
     ),
     "hdf5": Target(
         "HDF5, a dataset for each tensor",
         (".h5", ".hdf5"),
         "ckptfmt.converting.sinks.hdf5:HDF5Sink",
         "model.h5",
+        compressions=("none", "gzip", "lzf"),
     ),
     "keras": Target(
         "a model of Keras 3 (.keras), from one of Keras",
@@ -73,6 +77,7 @@ TARGETS = {
         "zarr version 3, a directory of compressed chunks",
         (".zarr",),
         "ckptfmt.converting.sinks.zarr:ZarrSink",
+        compressions=("zstd", "gzip", "blosc", "none"),
     ),
     "reference": Target(
         "a Kerchunk reference file, by which zarr, xarray and Dask read the data files in place",
@@ -90,6 +95,7 @@ TARGETS = {
         "a directory of Orbax, a nested tree of arrays for JAX",
         (".orbax",),
         "ckptfmt.converting.sinks.orbax:OrbaxSink",
+        compressions=("zstd",),
     ),
     "checkpoint": Target(
         "a checkpoint of TensorFlow",
@@ -149,8 +155,8 @@ def target_path(fs: Filesystem, path: str, format: str) -> str:  # noqa: A002
     return path
 
 
-def load_sink(format: str) -> Sink:  # noqa: A002
-    """Return the sink of a format."""
+def load_sink(format: str, *arguments: object) -> Sink:  # noqa: A002
+    """Return the sink of a format; those of Keras take what is known of the model."""
     module, _, name = TARGETS[format].sink.partition(":")
-    sink: Sink = getattr(importlib.import_module(module), name)()
+    sink: Sink = getattr(importlib.import_module(module), name)(*arguments)
     return sink

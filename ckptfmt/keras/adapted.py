@@ -14,7 +14,7 @@ _LOOKUPS = ("StringLookup", "IntegerLookup", "TextVectorization")
 
 
 def note_adapted(class_name: str, arguments: dict[str, Any], path: str, work: Work) -> None:
-    """Note which arguments of a layer are to be found elsewhere in the model.
+    """Note which arguments of a layer are stored elsewhere in the model.
 
     A vocabulary that is a string is the path of a file, where the model was trained.
     """

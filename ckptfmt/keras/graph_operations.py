@@ -153,7 +153,7 @@ def _inputs(tensors: Argument, constants: Mapping[str, Any]) -> list[Argument]:
 
 
 def _number(value: Argument) -> Argument:
-    """Return a constant without the class that says that it was an array."""
+    """Return a constant without the class that marks it as an array."""
     if (
         isinstance(value, dict)
         and value.get("class_name") == "__numpy__"

@@ -1,4 +1,4 @@
-"""Variables of a model whose configuration is not known, placed by what objects and names tell.
+"""Variables of a model whose configuration is not known, placed by their objects and names.
 
 A checkpoint does not say the classes of layers, and Keras 3 makes them part of the paths. But Keras names a
 layer after its class unless the user does, and variables after layers: ``dense_1/kernel`` is of a Dense. A

@@ -24,7 +24,7 @@ class LayerVariable(NamedTuple):
     is_trained: bool = True
     """Whether training changes it, unless its layer is frozen."""
     exists: Callable[[Config], bool] = lambda config: True
-    """Returns whether a layer has it, going by the layer's configuration."""
+    """Returns whether a layer has it, judging by the layer's configuration."""
     key: str | None = None
     """What Keras 3 stores it by, if that is not its number."""
     is_kept: bool = True

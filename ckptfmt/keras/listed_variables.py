@@ -37,7 +37,7 @@ def place_listed(model: Layer, weights: Mapping[str, Sequence[str]]) -> Placed:
     if listing.keys() <= by_name.keys():
         pairs = [(by_name[name], names) for name, names in listing.items()]
     else:
-        # Another model of the same architecture, whose layers have other names: Keras 2 goes by the order.
+        # Another model of the same architecture, whose layers have other names: Keras 2 goes by their order.
         having = [
             layer for layer in layers if any(each.variables or not each.is_known for each in layer.walk())
         ]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import zipfile
 from contextlib import closing
 from functools import partial
 from typing import Any
 
 from ckptfmt.converting.sources.keras_archive import open_source
 from ckptfmt.converting.sources.tensor_file import TensorFile
+from ckptfmt.converting.sources.zip_archive import ZipArchive
 from ckptfmt.errors import CkptfmtError, CorruptError
 from ckptfmt.keras.archive_variables import place_archived
 from ckptfmt.keras.description import Config
@@ -21,7 +21,6 @@ from ckptfmt.keras.translation import Translation
 from ckptfmt.keras.vocabularies import VOCABULARY, Word, specials
 from ckptfmt.limits import Limits
 from ckptfmt.storage.filesystem import Filesystem
-from ckptfmt.storage.stream import InputStream
 
 _ASSETS = "assets/"
 
@@ -69,34 +68,17 @@ def _is_keras_3(metadata: Any) -> bool:  # noqa: ANN401  (whatever JSON holds)
 
 def _members(fs: Filesystem, path: str, limits: Limits) -> tuple[Any, Any, dict[str, bytes]]:
     """Return metadata and configuration of an archive, and its files of assets."""
-    file = fs.open(path)
-    with closing(file):
-        try:
-            with zipfile.ZipFile(InputStream(file)) as archive:
-                limits.check_names("members", len(archive.infolist()), file=path)
-                sizes = sum(
-                    info.file_size for info in archive.infolist() if not info.filename.endswith(".h5")
-                )
-                limits.check_bytes("members", sizes, file.size, file=path)
-                read = {
-                    info.filename: archive.read(info)
-                    for info in archive.infolist()
-                    if not info.filename.endswith((".h5", "/"))
-                }
-            config = json.loads(read["config.json"])
-            metadata = json.loads(read.get("metadata.json", b"{}"))
-        except CkptfmtError as error:
-            raise error.at(path) from None
-        except KeyError:
-            raise CorruptError("not a model of Keras: the archive has no config.json", file=path) from None
-        except (
-            ValueError,
-            RecursionError,
-            zipfile.BadZipFile,
-            NotImplementedError,
-            OSError,
-            EOFError,
-        ) as error:
-            raise CorruptError(f"not a model of Keras: {error}", file=path) from None
+    with closing(fs.open(path)) as file:
+        archive = ZipArchive(file, limits)
+        members = [each for each in archive.members if not each.name.endswith((".h5", "/"))]
+        limits.check_bytes("members", sum(each.size for each in members), file.size, file=path)
+        read = {each.name: bytes(archive.read(each, 0, each.size)) for each in members}
+    try:
+        config = json.loads(read["config.json"])
+        metadata = json.loads(read.get("metadata.json", b"{}"))
+    except KeyError:
+        raise CorruptError("not a model of Keras: the archive has no config.json", file=path) from None
+    except (ValueError, RecursionError) as error:
+        raise CorruptError(f"not a model of Keras: {error}", file=path) from None
     assets = {name.removeprefix(_ASSETS): data for name, data in read.items() if name.startswith(_ASSETS)}
     return metadata, config, assets

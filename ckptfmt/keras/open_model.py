@@ -1,4 +1,4 @@
-"""Keras models, in whatever they were saved."""
+"""Keras models in any of the formats that they are saved in."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def open_keras_model(
 
     ``config`` describes the model if the file does not: an object, JSON, or the path of a file with one.
 
-    Raises UnsupportedError if the path leads to no Keras model, or variables are missing.
+    Raises UnsupportedError if the path does not lead to a Keras model, or variables are missing.
     """
     described = None if config is None else read_config(fs, config, limits)
     kind = filetype.recognise_path(fs, path)

@@ -10,7 +10,7 @@ from ckptfmt.saved_model.saved_model import SavedModel
 
 
 def saved_description(model: SavedModel) -> Mapping[str, Any]:
-    """Return what a SavedModel says of the model that it is, which ``translate`` takes.
+    """Return the description of the model in a SavedModel, as ``translate`` takes it.
 
     Raises UnsupportedError if it says nothing: it was not written by ``model.save`` of Keras 2.
     """

@@ -84,7 +84,7 @@ def variable_path(layer: str, key: int | str) -> str:
 
 
 def structure(config: Mapping[str, Any]) -> Layer:
-    """Return the layers of a model, going by its configuration for Keras 3."""
+    """Return the layers of a model, from its configuration for Keras 3."""
     return _layer(config, "", (), "", is_trained=True)
 
 
@@ -157,7 +157,7 @@ def _inner(layer: Layer, description: Mapping[str, Any], path: str, edges: tuple
 
 
 def container_paths(container: str, class_names: Iterable[str]) -> Iterator[str]:
-    """Iterate over the paths of the layers in a container, going by their classes."""
+    """Iterate over the paths of the layers in a container, which their classes determine."""
     counts: Counter[str] = Counter()
     for class_name in class_names:
         name = snake_case(class_name)

@@ -85,22 +85,14 @@ def _words(layer: Layer, keys: Array, values: Array, file: str) -> list[Word]:
     """Return the words in a table of words and their places, or of places and words."""
     words, places = (values, keys) if layer.config.get("invert") else (keys, values)
     if words.shape != places.shape or words.ndim != 1 or places.dtype.kind != "i":
-        raise CorruptError(f"layer {shortened(layer.where)!r}: got a table that is no vocabulary", file=file)
+        what = f"layer {shortened(layer.where)!r}: got a table that is not a vocabulary"
+        raise CorruptError(what, file=file)
     # Some versions have the tokens for masks and unknown words in the table too, before all others.
     is_word = places >= len(specials(layer))
-    found: list[Word] = vocabulary(words[is_word], places[is_word])
-    if any(isinstance(word, str) and not _is_text(word) for word in found):
-        what = f"layer {shortened(layer.where)!r}: its vocabulary is not text in UTF-8, which Keras 3 wants"
-        raise UnsupportedError(what, file=file)
-    return found
-
-
-def _is_text(word: str) -> bool:
     try:
-        word.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+        return vocabulary(words[is_word], places[is_word])
+    except UnsupportedError as error:
+        raise error.at(file, label=f"layer {shortened(layer.where)!r}") from None
 
 
 def _filled_table(model: SavedModel, fs: Filesystem, number: int, start: int) -> tuple[Array, Array] | None:

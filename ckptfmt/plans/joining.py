@@ -1,4 +1,4 @@
-"""Joining: steps that make one tensor of several, which find one another by what their names share."""
+"""Joining: steps that make one tensor of several, which are grouped by what their names share."""
 
 from __future__ import annotations
 

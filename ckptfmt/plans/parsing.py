@@ -80,7 +80,7 @@ def _parse_included(name: object, place: StepPlace, limits: Limits) -> PlanText:
 
 
 def _parse_about(table: object, place: StepPlace) -> About:
-    """Return what a plan says about itself; PlanError for a key that it cannot have, or of another type."""
+    """Return what a plan says about itself; PlanError for an unknown key, or a value of the wrong type."""
     if not isinstance(table, dict):
         raise place.error(f"about: got {_shown(table)}, want a table, headed [about]")
     _check_keys(table, _ABOUT, "about", place)

@@ -51,7 +51,7 @@ r"""Plans as TOML: what the text of a plan file holds.
     shape = []                                  # without shape or dtype: those of the tensor matched
     dtype = "int64"
     [[step]]
-    refuse = '^(.*)/bias$'                      # an error for tensors of which the plan makes nothing right
+    refuse = '^(.*)/bias$'                      # an error for tensors that the plan cannot convert
     because = "such a layer does not exist in PyTorch"
     shaped = ["3*u"]
     beside = '\1/recurrent_kernel'              # only if this tensor exists, too

@@ -1,4 +1,4 @@
-"""Removals: the steps of a plan that make no tensors of those that they match."""
+"""Removals: the steps of a plan that leave out the tensors that they match, or refuse them."""
 
 from __future__ import annotations
 

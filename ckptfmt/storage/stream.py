@@ -12,13 +12,14 @@ RELEASED_FROM = 1 << 16
 """Bytes of a read after which the system may forget them: they are copied, so the pages are not needed."""
 
 
-class InputStream(io.RawIOBase):
-    """A file object over a :class:`RandomAccessFile`; closing it leaves the file open."""
+class SeekableStream(io.RawIOBase):
+    """The base of file objects that know their size: where the next byte is, and going elsewhere."""
 
-    def __init__(self, file: RandomAccessFile) -> None:
-        """Take an open file; whoever opened it also closes it."""
-        self._file = file
+    def __init__(self, size: int = 0) -> None:
+        """Begin at the first byte."""
         self._position = 0
+        self.size = size
+        """Bytes of the file."""
 
     def readable(self) -> bool:
         """Return True."""
@@ -29,21 +30,30 @@ class InputStream(io.RawIOBase):
         return True
 
     def tell(self) -> int:
-        """Return the offset of the next byte that is read."""
+        """Return the offset of the next byte."""
         return self._position
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         """Go to an offset from the beginning, from here or from the end; ValueError if it is negative."""
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._file.size}[whence]
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self.size}[whence]
         if base + offset < 0:
             raise ValueError(f"offset: got {base + offset}, want at least 0")
         self._position = base + offset
         return self._position
 
+
+class InputStream(SeekableStream):
+    """A file object over a :class:`RandomAccessFile`; closing it leaves the file open."""
+
+    def __init__(self, file: RandomAccessFile) -> None:
+        """Take an open file; whoever opened it also closes it."""
+        super().__init__(file.size)
+        self._file = file
+
     def readinto(self, out: Any) -> int:  # noqa: ANN401  (any buffer, as file objects take them)
         """Fill a buffer as far as the file goes; raises what :meth:`RandomAccessFile.read_into` does."""
         view = memoryview(out).cast("B")
-        size = max(0, min(view.nbytes, self._file.size - self._position))
+        size = max(0, min(view.nbytes, self.size - self._position))
         if size:
             self._file.read_into(self._position, view[:size])
         if size >= RELEASED_FROM:

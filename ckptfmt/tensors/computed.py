@@ -6,10 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
-import numpy as np
-
 from ckptfmt import plans
-from ckptfmt.arrays.array import Array
+from ckptfmt.arrays.array import Array, as_asked
 from ckptfmt.arrays.shape import expected_size
 from ckptfmt.checkpoint.columns import Entries
 from ckptfmt.checkpoint.entry import Entry
@@ -134,7 +132,7 @@ class ComputedMapping(DerivedMapping):
         reading = self._reading(verified=True)
 
         def load(name: str) -> Array:
-            return _into(self._value(name, reading), out.get(name), copy)
+            return as_asked(self._value(name, reading), out.get(name), copy=copy)
 
         return {name: stored[plain[name]] if name in plain else load(name) for name in names}
 
@@ -147,18 +145,8 @@ class ComputedTensor(NamedTuple):
 
     def read(self, selection: Selection) -> Array:
         """Return what a selection takes, cut out of the smallest region that holds it."""
-        array = self.view._region(self.name, selection.region, verified=False)
-        part = selection.within(selection.region)
-        return np.empty(selection.shape, array.dtype) if part is None else array[part.source]
+        return selection.taken_from(self.view._region(self.name, selection.region, verified=False))
 
     def is_verified(self, selection: Selection) -> bool:
         """Return False: an expression reads parts of its sources without their checksums."""
         return False
-
-
-def _into(array: Array, out: Array | None, copy: bool) -> Array:
-    """Return an array in ``out``, as a copy, or as it is."""
-    if out is not None:
-        np.copyto(out, array)
-        return out
-    return array.copy() if copy else array

@@ -1,9 +1,8 @@
 """Tensors handed over in memory, as those of PyTorch and JAX.
 
-PyTorch's tensors can be written to, and it does not know of arrays that cannot. So those that are views of
-a mapped file view it once more, in memory that is copied where it is written to. JAX's arrays cannot be
-written to, so they view the file itself, if the place of the array is aligned as JAX wants it. Everything
-else becomes one array of its own.
+PyTorch has no read-only tensors. So an array that views a mapped file is viewed in a second, private mapping,
+of which the system copies the pages that are written to. JAX's arrays are read-only, so they view the file
+itself, if the array is aligned as JAX wants it. Everything else is copied into an array of its own.
 """
 
 from __future__ import annotations
@@ -74,7 +73,7 @@ def to_jax(
     result = {}
     for name in wanted:
         array = arrays.pop(name)
-        # Memory that is not a file's may be that of an array that the caller goes on to change.
+        # Memory other than a file's may belong to an array that the caller will change.
         if copy or not _is_aligned(array) or mapping_of(array) is None:
             array = _aligned_copy(array)
         # Without this, JAX would silently make 32 bits of 64.
@@ -95,7 +94,7 @@ def _library(name: str) -> Any:  # noqa: ANN401
 def _wanted(
     tensors: TensorMapping, names: Iterable[str] | None, library: str, has: Callable[[DType], bool]
 ) -> list[str]:
-    """Return the names to hand over; ConversionError if a library has not the dtypes of all of them."""
+    """Return the names to hand over; ConversionError if the library lacks the dtype of any."""
     if isinstance(names, str):
         raise TypeError(f"names: got the string {names!r}, want several names")
     wanted = (
@@ -124,7 +123,7 @@ def _changeable(array: Array, private: PrivateMemory) -> Array:
 
 
 def _as_torch(array: Array, torch: Any) -> Any:  # noqa: ANN401
-    """Return an array as a tensor that shares its memory, also if it is of a dtype that NumPy has not."""
+    """Return an array as a tensor that shares its memory, also if its dtype is not NumPy's own."""
     if array.dtype.kind in "biufc" and array.dtype.isbuiltin == 1:
         return torch.from_numpy(array)
     bits = np.int16 if array.dtype.itemsize == 2 else np.uint8
@@ -144,7 +143,7 @@ def _aligned_copy(array: Array) -> Array:
 
 
 def _with_64_bits(jax: Any) -> Any:  # noqa: ANN401
-    """Return a context in which JAX has numbers of 64 bits."""
+    """Return a context in which JAX keeps 64-bit dtypes."""
     # It was in another module before version 0.8.
     enable = (
         jax.enable_x64

@@ -325,7 +325,7 @@ class Tensors(TensorMapping):
     ) -> PlanView:
         """Return a view of what a plan makes of the tensors: renamed, dropped, transformed.
 
-        The plan is given as such, as the path of its file, or by its name in :func:`ckptfmt.shipped_plans`.
+        ``plan`` is a :class:`Plan`, the path of a file, or a name in :func:`ckptfmt.shipped_plans`.
         Names are made now, arrays when they are read. ``plan.lint(ckpt)`` tells beforehand whether every
         tensor fits. ``backend`` and ``fs`` are those of :meth:`Plan.read`, for the path of a plan: the
         checkpoint may be in another file system.
@@ -351,11 +351,11 @@ class Tensors(TensorMapping):
         names: Iterable[str] | None = None,
         copy: bool = False,
     ) -> dict[str, Any]:
-        """Return tensors of PyTorch by name, bit for bit the same, bfloat16 and float8 too.
+        """Return tensors of PyTorch by name, with the same shapes, dtypes and bits, bfloat16 too.
 
-        On the CPU nothing is copied that a mapped file has: a tensor views the file, in memory that is
-        private to the result. Writing to the tensor changes neither the file nor arrays read from it, and
-        copies the pages that are written. What is not aligned or was computed is copied once.
+        On the CPU, the tensors of a mapped file are not copied: each views the file in memory that is
+        private to the result. Writing to one changes neither the file nor arrays read from it, and copies
+        the pages that are written. What is not aligned or was computed is copied once.
 
         Parameters
         ----------
@@ -384,11 +384,11 @@ class Tensors(TensorMapping):
         names: Iterable[str] | None = None,
         copy: bool = False,
     ) -> dict[str, Any]:
-        """Return arrays of JAX by name, bit for bit the same, of every dtype that JAX has.
+        """Return arrays of JAX by name, with the same shapes, dtypes and bits.
 
-        On the CPU an array views the mapped file if it begins at a multiple of 64 there, which JAX wants;
-        otherwise it is copied once. Numbers of 64 bits stay what they are even if ``jax_enable_x64`` is off;
-        JAX's functions then compute with 32 bits of them, and warn.
+        On the CPU an array views the mapped file if it begins at a multiple of 64 there, as JAX requires;
+        otherwise it is copied once. 64-bit dtypes are kept even if ``jax_enable_x64`` is off; JAX's functions
+        then convert them to 32 bits, and warn.
 
         Parameters
         ----------
@@ -411,13 +411,12 @@ class Tensors(TensorMapping):
         return handover.to_jax(self, device, names, copy=copy)
 
     def to_dask(self, names: Iterable[str] | None = None, *, chunk_bytes: int = 128 << 20) -> dict[str, Any]:
-        """Return arrays of Dask by name, of which nothing is read until Dask computes something.
+        """Return arrays of Dask by name, with the shapes and dtypes of the tensors.
 
-        Until then, the files have to stay open.
-        Chunks follow the slices in which a tensor is stored, if these make a grid, and are stretches of it in
-        C order. Any scheduler will do: in other processes, the files are opened again. As with :meth:`slice`,
-        the checksum of a tensor or a slice is verified by a chunk that has all of it. Strings are object
-        arrays of ``bytes``.
+        Nothing is read until Dask computes something, and the files have to stay open until then. Chunks
+        follow the slices in which a tensor is stored, if these make a grid; each is contiguous in C order.
+        Any scheduler will do: other processes open the files again. As with :meth:`slice`, a chunk that has
+        all of a tensor or a slice verifies its checksum. Strings are object arrays of ``bytes``.
 
         Parameters
         ----------
@@ -433,7 +432,7 @@ class Tensors(TensorMapping):
         TensorNotFoundError
             Some names have no tensor.
         ValueError
-            Chunks of that size are too many.
+            There would be too many chunks of that size.
         """
         return dask_arrays.to_dask(self, names, chunk_bytes)
 

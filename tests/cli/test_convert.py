@@ -100,7 +100,7 @@ def test_a_name_that_says_no_format_is_wrong_usage(source: Path, tmp_path: Path)
     [
         (("--max-shard-size", "0"), "--max-shard-size: got 0, want at least 1"),
         (("--to", "npz", "--max-shard-size", "5GB"), "--max-shard-size: npz is not written in several files"),
-        (("--compression", "zstd"), "compression: safetensors has none"),
+        (("--compression", "zstd"), "compression: got 'zstd', but safetensors has none"),
     ],
 )
 def test_options_that_a_format_lacks_are_wrong_usage(

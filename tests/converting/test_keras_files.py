@@ -61,7 +61,7 @@ def test_an_archive_is_read_in_place(tmp_path: Path, method: int) -> None:
     assert_same(ckptfmt.open_tensors("m.keras", fs=fs))
 
 
-def test_archives_that_are_none(tmp_path: Path) -> None:
+def test_archives_without_weights(tmp_path: Path) -> None:
     path = tmp_path / "m.keras"
     whole = archive(KERAS)
     pickled = {**KERAS, "model.weights.npz": b""}
@@ -70,7 +70,7 @@ def test_archives_that_are_none(tmp_path: Path) -> None:
     cases = {
         "weights are pickled": archive(pickled),
         "not an HDF5 file": archive({**KERAS, "model.weights.h5": b"text"}),
-        "header of a member": whole[:header] + b"X" + whole[header + 1 :],
+        "local header": whole[:header] + b"X" + whole[header + 1 :],
     }
     for what, content in cases.items():
         path.write_bytes(content)
@@ -109,9 +109,9 @@ def test_weights_in_several_files(tmp_path: Path) -> None:
     [
         (b"{", "not a list of weights"),
         (b"[]", "want an object"),
-        (b'{"weight_map": {"a": "../b.h5"}}', "want one beside the list"),
-        (b'{"weight_map": {"a": [".."]}}', "want one beside the list"),
-        (b'{"weight_map": {"a": 1}}', "want one beside the list"),
+        (b'{"weight_map": {"a": "../b.h5"}}', "want one beside this file"),
+        (b'{"weight_map": {"a": [".."]}}', "want one beside this file"),
+        (b'{"weight_map": {"a": 1}}', "want one beside this file"),
         (b'{"weight_map": {"a": ["x.h5", "y.h5"]}}', "in both"),
     ],
 )

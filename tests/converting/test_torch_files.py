@@ -127,7 +127,7 @@ def test_what_pytorch_cannot_hold_is_an_error_that_lists_it(tmp_path: Path) -> N
         ckptfmt.convert(tmp_path / "model", tmp_path / "w.pt")
     assert caught.value.problems == {"text": "no dtype string", "four": "no dtype int4"}
     assert not (tmp_path / "w.pt").exists()
-    with pytest.raises(ValueError, match="compression: got 'deflate', but PyTorch's files have none"):
+    with pytest.raises(ValueError, match="compression: got 'deflate', but torch has none"):
         ckptfmt.convert(tmp_path / "model", tmp_path / "w.pt", select="good", compression="deflate")
 
 

@@ -36,8 +36,6 @@ class CheckpointSink:
         for each in tensors:
             if not any(each.tensors is view for view in views[-1:]):
                 views.append(each.tensors)
-        if writing.compression is not None:
-            raise ValueError("compression: a checkpoint of TensorFlow has none")
         written = 0
 
         def advance(done: int, _: int) -> None:

@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 
 from ckptfmt.arrays.array import Array
-from ckptfmt.arrays.raw import encode_pieces
 from ckptfmt.checkpoint.slices import region_shape, whole
 from ckptfmt.converting.sinks.hdf5_outline import ALIGNMENT, Outline, reserve
 from ckptfmt.converting.sinks.outgoing import Outgoing, cut
@@ -25,7 +24,6 @@ from ckptfmt.converting.sinks.writing import Writing
 from ckptfmt.converting.sources.hdf5_escaping import ESCAPED, path_names
 from ckptfmt.converting.sources.hdf5_library import h5py
 from ckptfmt.storage.output.scratch import open_scratch
-from ckptfmt.text.closest import closest_names, did_you_mean
 
 CHUNK_BYTES = 1 << 20
 """Bytes of a chunk before it is compressed, at most: as many as HDF5 keeps of a dataset by default."""
@@ -42,8 +40,6 @@ DTYPES = {
     *("float16", "float32", "float64", "complex64", "complex128", "string"),
 }
 """Dtypes that h5py reads as what they were written as."""
-
-COMPRESSIONS = ("gzip", "lzf")
 
 
 class HDF5Sink:
@@ -68,13 +64,8 @@ class HDF5Sink:
         """Write the file."""
         if writing.compression in (None, "none"):
             self._stream(tensors, writing)
-        elif writing.compression in COMPRESSIONS:
-            self._compress(tensors, writing)
         else:
-            raise ValueError(
-                f"compression: got {writing.compression!r}, want one of none, {', '.join(COMPRESSIONS)}"
-                + did_you_mean(closest_names(writing.compression, COMPRESSIONS))
-            )
+            self._compress(tensors, writing)
         return [writing.path]
 
     def _stream(self, tensors: Sequence[Outgoing], writing: Writing) -> None:
@@ -95,9 +86,7 @@ class HDF5Sink:
             position = places[done - 1][0] + places[done - 1][1].nbytes if done else 0
             for offset, tensor in places[done:]:
                 output.write_all(outline.between(position, offset))
-                for piece in tensor.pieces():
-                    output.write_all(encode_pieces(piece, tensor.dtype))
-                    writing.advance(piece.nbytes)
+                output.write_all(tensor.encoded(writing.advance))
                 tensor.release()
                 position = offset + tensor.nbytes
                 writing.note(output, None)

@@ -7,13 +7,12 @@ written from its beginning to its end, into an archive too.
 
 from __future__ import annotations
 
-import io
-import os
 from collections.abc import Iterator
 from typing import Any
 
 from ckptfmt.converting.sinks.outgoing import Outgoing
 from ckptfmt.converting.sources.hdf5_library import h5py
+from ckptfmt.storage.stream import SeekableStream
 
 ALIGNMENT = 64
 """Offsets of values are multiples of this, so that mapped arrays are aligned for every processor."""
@@ -22,37 +21,16 @@ _PAGE = 4096
 """Bytes of memory for each page that h5py writes to."""
 
 
-class Outline(io.RawIOBase):
+class Outline(SeekableStream):
     """A file in memory of which only the pages exist that were written to; all others are zeros."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._pages: dict[int, bytearray] = {}
-        self._position = 0
-        self.size = 0
-        """Bytes of the file."""
-
-    def readable(self) -> bool:
-        """Return True."""
-        return True
 
     def writable(self) -> bool:
         """Return True."""
         return True
-
-    def seekable(self) -> bool:
-        """Return True."""
-        return True
-
-    def tell(self) -> int:
-        """Return the offset of the next byte."""
-        return self._position
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Go to an offset from the beginning, from here or from the end."""
-        self._position = (
-            offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self.size}[whence]
-        )
-        return self._position
 
     def truncate(self, size: int | None = None) -> int:
         """Set the size."""

@@ -14,7 +14,6 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from ckptfmt.arrays.raw import encode_pieces
 from ckptfmt.converting.sinks.hdf5_outline import ALIGNMENT, Outline, reserve
 from ckptfmt.converting.sinks.outgoing import Outgoing
 from ckptfmt.converting.sinks.writing import Writing
@@ -92,13 +91,11 @@ class WeightsFile:
         return self._outline.size
 
     def pieces(self, advance: Callable[[int], None]) -> Iterator[Any]:
-        """Iterate over the bytes of the file; ``advance`` is told of the bytes of tensors."""
+        """Iterate over the bytes of the file; ``advance`` is called with the bytes of tensors among them."""
         position = 0
         for offset, tensor in self._places:
             yield from self._outline.between(position, offset)
-            for piece in tensor.pieces():
-                yield from encode_pieces(piece, tensor.dtype)
-                advance(piece.nbytes)
+            yield from tensor.encoded(advance)
             tensor.release()
             position = offset + tensor.nbytes
         yield from self._outline.between(position, self.size)

@@ -13,7 +13,6 @@ import struct
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ckptfmt.arrays.raw import encode_pieces
 from ckptfmt.converting.sinks.outgoing import Outgoing
 from ckptfmt.converting.sinks.writing import Writing
 from ckptfmt.converting.sources.msgpack import CHUNKED
@@ -55,8 +54,6 @@ class MsgpackSink:
 
     def write(self, tensors: Sequence[Outgoing], writing: Writing) -> list[str]:
         """Write one file."""
-        if writing.compression not in (None, "none"):
-            raise ValueError(f"compression: got {writing.compression!r}, but the format has none")
         tree = nest(((tensor.name, tensor) for tensor in tensors), file=writing.path)  # type: ignore[misc]
         with writing.create() as output:
             done = len(writing.noted(output))
@@ -88,9 +85,7 @@ def _array(tensor: Outgoing, writing: Writing) -> Iterator[Data]:
     """Iterate over the bytes of an array, or of a map of arrays if it is large."""
     if tensor.nbytes <= MAX_CHUNK:
         yield _head(tensor.dtype, tensor.shape, tensor.nbytes)
-        for piece in tensor.pieces():
-            yield from encode_pieces(piece, tensor.dtype)
-            writing.advance(piece.nbytes)
+        yield from tensor.encoded(writing.advance)
         return
     itemsize = tensor.dtype.itemsize or 1
     whole_chunk = MAX_CHUNK // itemsize * itemsize
@@ -100,19 +95,16 @@ def _array(tensor: Outgoing, writing: Writing) -> Iterator[Data]:
     yield _text("chunks") + _map(count)
     number, missing = 0, 0
     left = tensor.nbytes
-    for piece in tensor.pieces():
-        for data in encode_pieces(piece, tensor.dtype):
-            rest = memoryview(data)
-            while rest.nbytes:
-                if not missing:
-                    missing = min(whole_chunk, left)
-                    left -= missing
-                    yield _text(str(number)) + _head(tensor.dtype, (missing // itemsize,), missing)
-                    number += 1
-                part, rest = rest[:missing], rest[missing:]
-                missing -= part.nbytes
-                yield part
-        writing.advance(piece.nbytes)
+    for rest in tensor.encoded(writing.advance):
+        while rest.nbytes:
+            if not missing:
+                missing = min(whole_chunk, left)
+                left -= missing
+                yield _text(str(number)) + _head(tensor.dtype, (missing // itemsize,), missing)
+                number += 1
+            part, rest = rest[:missing], rest[missing:]
+            missing -= part.nbytes
+            yield part
 
 
 def _head(dtype: DType, shape: Sequence[int], nbytes: int) -> bytes:

@@ -13,7 +13,6 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from ckptfmt.arrays.raw import encode_pieces
 from ckptfmt.converting.sinks.outgoing import Outgoing
 from ckptfmt.converting.sinks.writing import Writing
 from ckptfmt.converting.sinks.zip_writer import MAX_NAME, ZipWriter
@@ -21,9 +20,6 @@ from ckptfmt.converting.sources.npy_header import NPY_DTYPES
 from ckptfmt.converting.sources.npz import SUFFIX
 from ckptfmt.errors import NameConflictError
 from ckptfmt.storage.output import Data
-
-COMPRESSIONS = ("none", "deflate")
-"""What ``compression`` may be."""
 
 
 class NpzSink:
@@ -43,9 +39,6 @@ class NpzSink:
 
     def write(self, tensors: Sequence[Outgoing], writing: Writing) -> list[str]:
         """Write one archive."""
-        compression = writing.compression or COMPRESSIONS[0]
-        if compression not in COMPRESSIONS:
-            raise ValueError(f"compression: got {compression!r}, want one of {', '.join(COMPRESSIONS)}")
         _check_names([tensor.name for tensor in tensors], writing.path)
         with writing.create() as output:
             archive = ZipWriter(writing, output)
@@ -53,7 +46,7 @@ class NpzSink:
                 head = _head(tensor)
                 size = len(head) + tensor.nbytes
                 pieces = _content(head, tensor, writing)
-                archive.add(tensor.name + SUFFIX, pieces, size, deflate=compression == "deflate")
+                archive.add(tensor.name + SUFFIX, pieces, size, deflate=writing.compression == "deflate")
                 tensor.release()
             archive.finish()
         return [writing.path]
@@ -97,6 +90,4 @@ def _head(tensor: Outgoing) -> bytes:
 
 def _content(head: bytes, tensor: Outgoing, writing: Writing) -> Iterator[Data]:
     yield head
-    for piece in tensor.pieces():
-        yield from encode_pieces(piece, tensor.dtype)
-        writing.advance(piece.nbytes)
+    yield from tensor.encoded(writing.advance)

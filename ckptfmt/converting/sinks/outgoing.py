@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from ckptfmt.arrays.array import Array
+from ckptfmt.arrays.raw import encode_pieces
 from ckptfmt.arrays.shape import Shape
 from ckptfmt.checkpoint.bundle import Bundle
 from ckptfmt.checkpoint.entry import Entry
@@ -29,7 +30,7 @@ class Outgoing(NamedTuple):
     tensors: TensorMapping
     """What it is read from, by its name."""
     stored: Entry | None
-    """The tensor of the checkpoint that it is bit by bit, with its place in the data files; or None."""
+    """The tensor of the checkpoint that has the same bits, with its place in the data files; or None."""
     store: Store | None
     """The checkpoint that has ``stored``."""
 
@@ -96,6 +97,12 @@ class Outgoing(NamedTuple):
             offset += nbytes
             if offset > skip:
                 yield read(region)
+
+    def encoded(self, advance: Callable[[int], None]) -> Iterator[memoryview]:
+        """Iterate over its bytes, little-endian; ``advance`` is called with the size of each piece."""
+        for piece in self.pieces():
+            yield from encode_pieces(piece, self.dtype)
+            advance(piece.nbytes)
 
     def release(self) -> None:
         """Let the system forget its bytes: they will not be asked for again."""

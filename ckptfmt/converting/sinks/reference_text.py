@@ -221,7 +221,7 @@ def _zarr_dtype(dtype: DType, *, big_endian: bool) -> str:
 
 
 def _stored_as(dtype: DType) -> np.dtype[Any] | None:
-    """Return the integers that zarr has in place of a dtype that it does not have; None if it has it."""
+    """Return the integers that stand for a dtype that zarr lacks; None if zarr has the dtype."""
     if dtype.storage is Storage.LOW_BITS:
         return np.dtype(np.uint8)
     if dtype.storage is Storage.STRING:

@@ -30,7 +30,7 @@ from ckptfmt.converting.sinks.outgoing import Outgoing
 from ckptfmt.converting.sinks.safetensors_header import MOST_IN_HUB, encode_header, in_order
 from ckptfmt.converting.sinks.writing import Writing
 from ckptfmt.converting.sources.safetensors_header import CODES, METADATA
-from ckptfmt.converting.sources.safetensors_index import INDEX_SUFFIX, read_weight_map
+from ckptfmt.converting.sources.safetensors_index import INDEX_SUFFIX, read_index
 from ckptfmt.errors import AlreadyExistsError, CkptfmtError
 from ckptfmt.storage.output import NewFile
 
@@ -60,8 +60,6 @@ class SafetensorsSink:
 
     def write(self, tensors: Sequence[Outgoing], writing: Writing) -> list[str]:
         """Write one file, or several with an index."""
-        if writing.compression is not None:
-            raise ValueError("compression: safetensors has none")
         is_index = writing.path.endswith(SUFFIX + INDEX_SUFFIX)
         limit = writing.max_shard_bytes or (SHARD_BYTES if is_index else None)
         shards = [list(tensors)] if limit is None else in_shards(tensors, limit)
@@ -166,7 +164,7 @@ def _listed_files(writing: Writing, index: str) -> set[str]:
     if not writing.overwrite or writing.fs.path_type(index) != "file":
         return set()
     try:
-        names = read_weight_map(writing.fs, index).values()
+        names = read_index(writing.fs, index).values()
     except CkptfmtError:
         return set()
     return {os.path.join(os.path.dirname(index), name) for name in names}

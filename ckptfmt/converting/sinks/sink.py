@@ -22,13 +22,13 @@ class Sink(Protocol):
 
     @property
     def resumes(self) -> bool:
-        """Whether :meth:`write` goes on after what an earlier call has noted; see :class:`Writing`."""
+        """Whether :meth:`write` continues after what an earlier call noted; see :class:`Writing`."""
 
     def problem(self, tensor: Outgoing) -> str | None:
         """Return why the format cannot hold a tensor, in a few words: "no bfloat16"; None if it can."""
 
     def write(self, tensors: Sequence[Outgoing], writing: Writing) -> list[str]:
-        """Write all tensors, and return the paths of the files, that to be opened first.
+        """Write all tensors, and return the paths of the files, the one to open first leading.
 
         Either everything appears or nothing does. Raises ValueError for names that the format cannot have,
         MissingDependencyError, AlreadyExistsError, NotWritableError, and what reading the tensors raises.

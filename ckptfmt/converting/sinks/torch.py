@@ -16,15 +16,13 @@ Source: ``torch/serialization.py``, ``torch/_tensor.py`` and ``pickletools.py`` 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
-from ckptfmt.arrays.raw import encode_pieces
 from ckptfmt.arrays.shape import Shape
 from ckptfmt.converting.sinks.outgoing import Outgoing
 from ckptfmt.converting.sinks.writing import Writing
 from ckptfmt.converting.sinks.zip_writer import ZipWriter
 from ckptfmt.converting.sources.torch_values import LATER_DTYPES, STORAGES
-from ckptfmt.storage.output import Data
 
 _CLASSES = {dtype: storage for storage, dtype in STORAGES.items()}
 
@@ -55,25 +53,17 @@ class TorchSink:
 
     def write(self, tensors: Sequence[Outgoing], writing: Writing) -> list[str]:
         """Write one file."""
-        if writing.compression not in (None, "none"):
-            raise ValueError(f"compression: got {writing.compression!r}, but PyTorch's files have none")
         with writing.create() as output:
             archive = ZipWriter(writing, output)
             pickle = _pickle(tensors)
             archive.add(f"{_ROOT}/data.pkl", [pickle], len(pickle))
             archive.add(f"{_ROOT}/byteorder", [b"little"], 6)
             for number, tensor in enumerate(tensors):
-                archive.add(f"{_ROOT}/data/{number}", _content(tensor, writing), tensor.nbytes)
+                archive.add(f"{_ROOT}/data/{number}", tensor.encoded(writing.advance), tensor.nbytes)
                 tensor.release()
             archive.add(f"{_ROOT}/version", [b"3\n"], 2)
             archive.finish()
         return [writing.path]
-
-
-def _content(tensor: Outgoing, writing: Writing) -> Iterator[Data]:
-    for piece in tensor.pieces():
-        yield from encode_pieces(piece, tensor.dtype)
-        writing.advance(piece.nbytes)
 
 
 class _Memo:

@@ -1,4 +1,4 @@
-"""Where and how a sink writes, and how it goes on where an earlier conversion stopped.
+"""Where and how a sink writes, and how it continues where an earlier conversion stopped.
 
 A sink that writes a file from its beginning to its end resumes with three lines::
 
@@ -39,14 +39,14 @@ class Writing:
     max_shard_bytes: int | None = None
     """Bytes after which another file is begun, if the format has several files."""
     compression: str | None = None
-    """The compression, by the name that the format has for it; None for the format's usual way."""
+    """The compression, one that the format has; None for its default."""
     metadata: Mapping[str, str] = field(default_factory=dict)
     """What is known of the origin: ``source``, ``source_digest``, ``plan``. Formats that can keep it do."""
     advance: Callable[[int], None] = lambda nbytes: None
     """Is called with the bytes of tensors written since the last call."""
     key: str | None = None
-    """What is being written, from what and how: what an earlier conversion left is gone on with if this is
-    the same. None if nothing is kept."""
+    """What is being written, from what and how: an earlier conversion with the same key is continued. None if
+    nothing is kept."""
     sync: bool = True
     """Whether files outlast a power cut as soon as they have their names."""
     remarks: list[str] = field(default_factory=list)
@@ -95,7 +95,7 @@ class Writing:
     def _keep(self, path: str, output: PartialFile | PartialDirectory) -> None:
         self._kept.append(output)
         if output.was_another:
-            self.remarks.append(f"{path}: what is left is of another source, plan or target: begun anew")
+            self.remarks.append(f"{path}: what is left is of another source, plan or target: started over")
         elif output.notes:
             left = f" after {size_text(output.start)}" if isinstance(output, PartialFile) else ""
             self.remarks.append(f"{path}: resumed{left}")

@@ -45,7 +45,6 @@ from ckptfmt.converting.sinks.zarr_metadata import (
 from ckptfmt.converting.sources.zarr_keys import array_keys
 from ckptfmt.errors import MissingDependencyError
 from ckptfmt.storage.output.directory import OutputDirectory
-from ckptfmt.text.closest import closest_names, did_you_mean
 
 CHUNK_BYTES = PIECE_BYTES
 """Bytes of a chunk before it is compressed, at most: what is in memory at a time."""
@@ -71,7 +70,7 @@ class ZarrSink:
         """Write the directory; each array is whole when its metadata are there."""
         keys = array_keys((tensor.name for tensor in tensors), fold_case=True)
         compressors = {
-            size: _compressor(writing.compression or "zstd", size)
+            size: _COMPRESSORS[writing.compression or "zstd"](size)
             for size in {tensor.dtype.itemsize or 1 for tensor in tensors} | {1}
         }
         with writing.create_directory() as output:
@@ -175,15 +174,6 @@ def _path(key: str, file: str) -> str:
 
 
 # --- compression ------------------------------------------------------------------------------------------
-
-
-def _compressor(name: str, itemsize: int) -> Compressor:
-    """Return a compressor by its name; ValueError if there is none."""
-    if name not in _COMPRESSORS:
-        wanted = ", ".join(_COMPRESSORS)
-        near = did_you_mean(closest_names(name, _COMPRESSORS))
-        raise ValueError(f"compression: got {name!r}, want one of {wanted}{near}")
-    return _COMPRESSORS[name](itemsize)
 
 
 def _zstd(itemsize: int) -> Compressor:

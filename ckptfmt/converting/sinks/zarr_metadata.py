@@ -1,4 +1,4 @@
-"""Metadata of zarr, version 3, as JSON: of arrays in regular chunks, and of the groups that they are in."""
+"""The metadata of zarr version 3, as JSON: of arrays in regular chunks, and of their groups."""
 
 from __future__ import annotations
 

@@ -176,7 +176,7 @@ def _fill(opened: Any, values: Array) -> None:  # noqa: ANN401
     """Fill an array of zeros with the value of what is not stored, if that is another."""
     plist = opened.get_create_plist()
     if values.dtype != PLACES and plist.fill_value_defined() == h5py.h5d.FILL_VALUE_USER_DEFINED:
-        # HDF5 converts it to the dtype that it is asked for; that of bfloat16 and the like it does not know.
+        # HDF5 converts to the dtype it is asked for, and does not know bfloat16 and the like.
         fill: Array = np.zeros((), h5py.Dataset(opened).dtype)
         plist.get_fill_value(fill)
         values[...] = fill

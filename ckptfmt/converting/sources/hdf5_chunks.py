@@ -50,7 +50,7 @@ class Chunks(NamedTuple):
     def read(self, out: Array, region: Region, size: Shape) -> None:
         """Fill ``out``, the elements of a region as they are stored, with what exists of it.
 
-        Raises CorruptError if a chunk has not the size that it should have, or what h5py raises.
+        Raises CorruptError if a chunk has the wrong size, or what h5py raises.
         """
         steps = (
             range(start - start % step, stop, step)

@@ -143,7 +143,7 @@ def _describe(dataset: Any, path: bytes, types: StoredTypes) -> Dataset:  # noqa
 
 
 def _storage_problem(plist: Any) -> str | None:  # noqa: ANN401  (h5py.h5p.PropDCID)
-    """Return why the values of a dataset cannot be read, going by where and how they are stored."""
+    """Return why the values of a dataset cannot be read, judging by where and how they are stored."""
     if plist.get_external_count():
         return "its values are in other files, which are not opened"
     for number in range(plist.get_nfilters()):

@@ -19,7 +19,7 @@ except ModuleNotFoundError:
 def errors_of_h5py(file: str, what: str) -> Iterator[None]:
     """Raise what h5py raises as CorruptError or UnsupportedError, with the file.
 
-    h5py raises errors of nearly every class of Python for damaged files, by what HDF5 was about to do.
+    For damaged files, h5py raises errors of nearly every class of Python, depending on what HDF5 was doing.
     """
     try:
         yield

@@ -11,34 +11,25 @@ Nothing of the configuration is looked at.
 
 from __future__ import annotations
 
-import json
 import os
-import struct
-import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 
 from ckptfmt.arrays.array import Array
 from ckptfmt.checkpoint.slices import Region
 from ckptfmt.converting.sources.hdf5 import HDF5Source, open_hdf5
 from ckptfmt.converting.sources.source import Source, Stored
-from ckptfmt.errors import CkptfmtError, CorruptError, UnsupportedError
+from ckptfmt.converting.sources.weight_map import SHARDS_SUFFIX, check_beside, read_weight_map
+from ckptfmt.converting.sources.zip_archive import ZipArchive
+from ckptfmt.converting.sources.zip_directory import STORED, Member
+from ckptfmt.errors import CorruptError, UnsupportedError
 from ckptfmt.limits import Limits
 from ckptfmt.storage.file import RandomAccessFile
-from ckptfmt.storage.filesystem import Filesystem, read_small_file
+from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.storage.in_memory import MemoryFile
-from ckptfmt.storage.stream import FilePart, InputStream
-
-SHARDS_SUFFIX = ".weights.json"
-"""End of the name of a list of files."""
+from ckptfmt.storage.stream import FilePart
 
 WEIGHTS = "model.weights.h5"
 """The member of an archive that holds the tensors."""
-
-MAX_LIST_BYTES = 256 << 20
-"""Bytes of the largest list that is read: that of a million layers."""
-
-_LOCAL_HEADER = struct.Struct("<4s5H3I2H")
 
 
 class KerasSource:
@@ -93,73 +84,40 @@ def open_source(fs: Filesystem, path: str, limits: Limits) -> Source:
 
 def _listed(fs: Filesystem, path: str) -> list[str]:
     """Return the names of the files in a list, in their order."""
-    data = read_small_file(fs, path, limit=MAX_LIST_BYTES, what="a list of weights of Keras")
-    try:
-        content = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise CorruptError(f"not a list of weights of Keras: {error}", file=path) from None
-    weights = content.get("weight_map") if isinstance(content, dict) else None
-    if not isinstance(weights, dict) or not weights:
-        raise CorruptError("not a list of weights of Keras: weight_map: want an object", file=path)
-    names: dict[str, None] = {}
-    for value in weights.values():
+    names: set[str] = set()
+    for value in read_weight_map(fs, path, "a list of weights of Keras").values():
         # One file, or a list of them for a layer that begins in one and ends in the next.
-        for name in value if isinstance(value, list) else [value]:
-            if not isinstance(name, str) or not name or os.path.basename(name) != name:
-                raise CorruptError(f"weight_map: got the file {name!r}, want one beside the list", file=path)
-            if name in (os.curdir, os.pardir) or "\0" in name:
-                raise CorruptError(f"weight_map: got the file {name!r}, want one beside the list", file=path)
-            names[name] = None
+        names.update(check_beside(name, path) for name in (value if isinstance(value, list) else [value]))
+    if not names:
+        raise CorruptError("not a list of weights of Keras: it names no file", file=path)
     return sorted(names)
 
 
 def _members(file: RandomAccessFile, limits: Limits) -> list[RandomAccessFile]:
     """Return the files of weights in an archive, which is closed with them, and after an error."""
     try:
-        return _open_members(file, limits)
-    except CkptfmtError as error:
-        file.close()
-        raise error.at(file.name) from None
-    except (zipfile.BadZipFile, zlib.error, ValueError, NotImplementedError, OSError, EOFError) as error:
-        file.close()
-        raise CorruptError(f"not an archive of Keras: {error}", file=file.name) from None
-
-
-def _open_members(file: RandomAccessFile, limits: Limits) -> list[RandomAccessFile]:
-    with zipfile.ZipFile(InputStream(file)) as archive:
-        infos = archive.infolist()
-        limits.check_names("members", len(infos), file=file.name)
-        whole = [each for each in infos if os.path.basename(each.filename) == WEIGHTS]
-        found = whole[:1] or [each for each in infos if each.filename.endswith(".weights.h5")]
+        archive = ZipArchive(file, limits)
+        whole = [each for each in archive.members if os.path.basename(each.name) == WEIGHTS]
+        found = whole[:1] or [each for each in archive.members if each.name.endswith(".weights.h5")]
         if not found:
-            is_pickled = any(each.filename.endswith(".npz") for each in infos)
+            is_pickled = any(each.name.endswith(".npz") for each in archive.members)
             raise UnsupportedError(
                 f"no {WEIGHTS} in the archive"
-                + ("; its weights are pickled: open the model in Keras, and save it again" * is_pickled)
+                + ("; its weights are pickled: open the model in Keras, and save it again" * is_pickled),
+                file=file.name,
             )
-        members = [_open_member(file, archive, info, limits) for info in found]
+        members = [_open_member(archive, each) for each in found]
+    except BaseException:
+        file.close()
+        raise
     if not any(isinstance(member, FilePart) for member in members):
         file.close()
     return members
 
 
-def _open_member(
-    file: RandomAccessFile, archive: zipfile.ZipFile, info: zipfile.ZipInfo, limits: Limits
-) -> RandomAccessFile:
+def _open_member(archive: ZipArchive, member: Member) -> RandomAccessFile:
     """Return a member as a file: a part of the archive if it is stored there as it is, else in memory."""
-    name = os.path.join(file.name, info.filename)
-    if info.flag_bits & 1:
-        raise UnsupportedError(f"{info.filename} is encrypted")
-    if info.compress_type == zipfile.ZIP_STORED:
-        return FilePart(file, _data_offset(file, info.header_offset), info.file_size, name)
-    limits.check_bytes(info.filename, info.file_size, info.compress_size, file=file.name)
-    with archive.open(info) as stream:
-        return MemoryFile(stream.read(info.file_size + 1), name)
-
-
-def _data_offset(file: RandomAccessFile, header: int) -> int:
-    """Return where the bytes of a member begin: after a header whose size the directory does not say."""
-    fields = _LOCAL_HEADER.unpack(file.read(header, _LOCAL_HEADER.size))
-    if fields[0] != b"PK\x03\x04":
-        raise CorruptError("not the header of a member", offset=header)
-    return header + _LOCAL_HEADER.size + int(fields[-2]) + int(fields[-1])
+    name = os.path.join(archive.file.name, member.name)
+    if member.method == STORED:
+        return FilePart(archive.file, archive.data_offset(member), member.size, name)
+    return MemoryFile(archive.read(member, 0, member.size), name)

@@ -1,4 +1,4 @@
-"""Which tensors in files of Keras belong to its optimizers and metrics, going by their paths.
+"""Which tensors in files of Keras belong to its optimizers and metrics, judging by their paths.
 
 Keras 2 stores variables of optimizers below ``optimizer_weights``; Keras 3 has a group for each of its
 objects: ``optimizer/vars/0``, ``metrics/mean/vars/1``.

@@ -11,14 +11,12 @@ from ckptfmt import filetype
 from ckptfmt.converting.sources.safetensors_index import INDEX_SUFFIX
 from ckptfmt.converting.sources.source import Source
 from ckptfmt.converting.sources.tensor_file import TensorFile
+from ckptfmt.converting.sources.weight_map import SHARDS_SUFFIX
 from ckptfmt.limits import DEFAULT, Limits, check_limits
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.storage.local import filesystem_of
 from ckptfmt.tensors.checkpoint import open_checkpoint
 from ckptfmt.tensors.tensors import Tensors
-
-SHARDS_SUFFIX = ".weights.json"
-"""End of the name of the list of files in which Keras 3 stores the weights of a large model."""
 
 SOURCES = {
     "hdf5": "ckptfmt.converting.sources.hdf5",
@@ -34,7 +32,7 @@ SOURCES = {
 
 
 class Opener(Protocol):
-    """What such a module has: opens the tensors in a file."""
+    """The function of such a module that opens the tensors in a file."""
 
     def __call__(self, fs: Filesystem, path: str, limits: Limits) -> Source:
         """Open the file at ``path``, or the directory."""
@@ -49,7 +47,9 @@ def open_tensors(
 ) -> Tensors:
     """Open the tensors in a file of any program: safetensors, NumPy, HDF5, Keras, zarr, PyTorch, flax, Orbax.
 
-    The format is told by the content, not by the name. What :func:`ckptfmt.open` opens is opened too.
+    The content determines the format, not the name. Checkpoints are opened as by :func:`ckptfmt.open`; the
+    result for any other file is a :class:`TensorFile`, a mapping of names to NumPy arrays with the shapes and
+    dtypes that are stored, bfloat16 and float8 included. Strings are object arrays of ``bytes``.
 
     Parameters
     ----------
@@ -81,6 +81,6 @@ def open_tensors(
 
 
 def open_file(format: str, path: str, fs: Filesystem, limits: Limits) -> TensorFile:  # noqa: A002
-    """Open a file of a format that is known."""
+    """Open a file whose format is known."""
     opener: Opener = importlib.import_module(SOURCES[format]).open_source
     return TensorFile(opener(fs, path, limits), partial(open_file, format, path, fs, limits))

@@ -14,7 +14,7 @@ from ckptfmt.arrays.array import Array
 from ckptfmt.arrays.raw import decode_raw
 from ckptfmt.checkpoint.slices import Region, whole, within
 from ckptfmt.converting.sources.safetensors_header import Extent, read_safetensors_header
-from ckptfmt.converting.sources.safetensors_index import INDEX_SUFFIX, read_weight_map
+from ckptfmt.converting.sources.safetensors_index import INDEX_SUFFIX, read_index
 from ckptfmt.converting.sources.source import Source, Stored
 from ckptfmt.errors import CorruptError
 from ckptfmt.limits import Limits
@@ -69,7 +69,7 @@ class SafetensorsSource:
 
 def open_source(fs: Filesystem, path: str, limits: Limits) -> Source:
     """Open a safetensors file, or all that an index names."""
-    weights = read_weight_map(fs, path) if path.endswith(INDEX_SUFFIX) else None
+    weights = read_index(fs, path) if path.endswith(INDEX_SUFFIX) else None
     directory = os.path.dirname(path)
     paths = (
         [path] if weights is None else [os.path.join(directory, n) for n in dict.fromkeys(weights.values())]

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-import numpy as np
-
 from ckptfmt import tensors
-from ckptfmt.arrays.array import Array, read_only
+from ckptfmt.arrays.array import Array, as_asked, read_only
 from ckptfmt.cached_property import cached_property
 from ckptfmt.checkpoint.columns import Entries
 from ckptfmt.checkpoint.entry import Entry
@@ -100,14 +98,17 @@ class TensorFile(Tensors):
         self, wanted: Sequence[str] | None, *, threads: int, copy: bool, out: Mapping[str, Array]
     ) -> dict[str, Array]:
         names = list(self) if wanted is None else wanted
-        return {name: _into(self._source.read(name, None), out.get(name), copy) for name in names}
+        return {
+            name: as_asked(read_only(self._source.read(name, None)), out.get(name), copy=copy)
+            for name in names
+        }
 
     def _release(self, name: str) -> None:
         self._source.release(name)
 
     @cached_property
     def _training(self) -> dict[str, str]:
-        """The tensors that are not the model's variables, going by their names, and what each is."""
+        """The tensors that are not the model's variables, judging by their names, and what each is."""
         return {**training_tensors(self.entries), **keras_training(self.entries)}
 
     def _model_names(self) -> frozenset[str]:
@@ -158,18 +159,8 @@ class FileTensor(NamedTuple):
 
     def read(self, selection: Selection) -> Array:
         """Return what a selection takes, cut out of the smallest region that holds it."""
-        array = self.file._source.read(self.name, selection.region)
-        part = selection.within(selection.region)
-        return np.empty(selection.shape, array.dtype) if part is None else array[part.source]
+        return selection.taken_from(self.file._source.read(self.name, selection.region))
 
     def is_verified(self, selection: Selection) -> bool:
         """Return False: files of other programs have no checksums of parts."""
         return False
-
-
-def _into(array: Array, out: Array | None, copy: bool) -> Array:
-    """Return an array in ``out``, as a writable copy, or read-only as it is."""
-    if out is not None:
-        np.copyto(out, array)
-        return out
-    return array.copy() if copy else read_only(array)

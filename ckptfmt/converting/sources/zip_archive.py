@@ -77,7 +77,7 @@ class ZipArchive:
         return data
 
     def end_head(self, member: Member) -> None:
-        """Take what was read of a member so far for its head: the checksum of all goes on from there."""
+        """Take what was read of a member so far for its head: its checksum continues from there."""
         if member.header in self._crcs:
             self._begun[member.header] = self._crcs.pop(member.header)
 

@@ -105,7 +105,7 @@ def _find_directory(file: RandomAccessFile) -> tuple[int, int, int, int]:
         raise UnsupportedError("an archive in several files", offset=end)
     # Some writers, PyTorch's among them, add the structures of zip64 although no number needs them.
     end, count, size, offset = _zip64_end(file, end, count, size, offset)
-    # Bytes before the archive, such as a program that unpacks it, shift all that it says about places.
+    # Bytes before the archive, such as a program that unpacks it, shift every offset in it.
     shift = end - size - offset
     if shift < 0 or size < count * _CENTRAL.size:
         raise CorruptError(f"directory: got {size} bytes at {offset} for {count} members", offset=end)

@@ -1,4 +1,4 @@
-"""Files that are kept beside their targets when writing stops, so that a later call goes on with them.
+"""Files that stay beside their targets when writing stops, so that a later call can continue them.
 
 ::
 
@@ -7,7 +7,7 @@
 
 A note goes into the journal after the bytes that it is about have been synced, so a journal never says too
 much. Both files stay when a writer is killed or stopped by an error. A later writer with the same key cuts
-the file off after the last note and goes on there; one with another key begins anew. The journal is locked
+the file off after the last note and goes on there; one with another key starts over. The journal is locked
 like any claim (:mod:`ckptfmt.storage.output.claim`), so that one program at a time writes a target.
 
 The journal outlasts the rename, until :meth:`PartialFile.forget`: a program that writes several files finds
@@ -104,7 +104,7 @@ class PartialFile(LocalOutput, NewFile):
                 raise not_writable(self.name, error) from error
             raise
         self.notes = [note for _, note in journal.notes]
-        """What earlier writers noted, in order: after the last of these, the file goes on."""
+        """What earlier writers noted, in order; the file continues after the last of these."""
         self.start = self._noted
         """Bytes that earlier writers wrote."""
         unfinished.add(self)

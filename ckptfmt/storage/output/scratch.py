@@ -13,10 +13,11 @@ from ckptfmt.storage.file import STREAMED_AT_ONCE
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.storage.local import LocalFilesystem
 from ckptfmt.storage.local_file import resolve_path
+from ckptfmt.storage.stream import SeekableStream
 from ckptfmt.storage.target import not_writable
 
 
-class Scratch(io.RawIOBase):
+class Scratch(SeekableStream):
     """A file object to write, read and seek in, for libraries that cannot cope with a full disk.
 
     What the disk refuses is kept in memory, and the error is noted: HDF5 crashes if a write fails. Whoever
@@ -25,10 +26,9 @@ class Scratch(io.RawIOBase):
 
     def __init__(self, file: io.FileIO, name: str) -> None:
         """Take an empty file, which is closed with this, and a name for errors."""
+        super().__init__()
         self._file = file
         self._name = name
-        self._position = 0
-        self._size = 0
         self._refused: list[tuple[int, bytes]] = []
         self._error: NotWritableError | None = None
 
@@ -37,33 +37,14 @@ class Scratch(io.RawIOBase):
         if self._error is not None:
             raise self._error
 
-    def readable(self) -> bool:
-        """Return True."""
-        return True
-
     def writable(self) -> bool:
         """Return True."""
         return True
 
-    def seekable(self) -> bool:
-        """Return True."""
-        return True
-
-    def tell(self) -> int:
-        """Return the offset of the next byte."""
-        return self._position
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Go to an offset from the beginning, from here or from the end."""
-        self._position = (
-            offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
-        )
-        return self._position
-
     def truncate(self, size: int | None = None) -> int:
         """Set the size."""
-        self._size = self._position if size is None else size
-        return self._size
+        self.size = self._position if size is None else size
+        return self.size
 
     def write(self, data: Any) -> int:  # noqa: ANN401  (any buffer, as file objects take them)
         """Write bytes at the position; never fails."""
@@ -80,13 +61,13 @@ class Scratch(io.RawIOBase):
             self._error = not_writable(self._name, error)
             self._refused.append((self._position + done, bytes(view[done:])))
         self._position += view.nbytes
-        self._size = max(self._size, self._position)
+        self.size = max(self.size, self._position)
         return view.nbytes
 
     def readinto(self, out: Any) -> int:  # noqa: ANN401  (any buffer, as file objects take them)
         """Fill a buffer as far as the file goes."""
         view = memoryview(out).cast("B")
-        start, size = self._position, max(0, min(view.nbytes, self._size - self._position))
+        start, size = self._position, max(0, min(view.nbytes, self.size - self._position))
         self._file.seek(start)
         done = 0
         while done < size and (count := self._file.readinto(view[done:size])):

@@ -169,7 +169,7 @@ def _carry_out(prepared: Preparation, *, verify: bool) -> Conversion:
 
 @contextmanager
 def _usage_errors() -> Iterator[None]:
-    """Turn plain ValueErrors into wrong usage: so a format says that it has no such option."""
+    """Turn plain ValueErrors, by which a format says that it has no such option, into wrong usage."""
     try:
         yield
     except ValueError as error:
