@@ -303,12 +303,19 @@ class PlanError(CkptfmtError, ValueError):
 class ConversionError(CkptfmtError, TypeError):
     """A format cannot hold some tensors; nothing has been written."""
 
-    def __init__(self, format: str, problems: Mapping[str, str], *, file: str | None = None) -> None:  # noqa: A002
+    def __init__(
+        self,
+        format: str,  # noqa: A002
+        problems: Mapping[str, str],
+        *,
+        file: str | None = None,
+        advice: str = "pass cast= or exclude=",
+    ) -> None:
         by_reason: dict[str, list[str]] = {}
         for name, why in problems.items():
             by_reason.setdefault(why, []).append(name)
         reasons = "; ".join(f"{why}: {listed(names)}" for why, names in by_reason.items())
-        super().__init__(f"{format} cannot hold all tensors ({reasons}): pass cast= or exclude=", file=file)
+        super().__init__(f"{format} cannot hold all tensors ({reasons}): {advice}", file=file)
         self.format = format
         """The format."""
         self.problems = dict(problems)

@@ -216,6 +216,7 @@ def test_safetensors_keeps_bfloat16(tmp_path: Path) -> None:
     assert (returned.dtype, returned.tobytes()) == (ml_dtypes.bfloat16, array.tobytes())
 
 
+@pytest.mark.frameworks
 def test_jax_keeps_bfloat16() -> None:
     jnp = pytest.importorskip("jax.numpy")
     array = bfloat16_vector()
@@ -223,6 +224,7 @@ def test_jax_keeps_bfloat16() -> None:
     assert (returned.dtype, returned.tobytes()) == (ml_dtypes.bfloat16, array.tobytes())
 
 
+@pytest.mark.frameworks
 def test_torch_refuses_bfloat16_and_takes_its_bits() -> None:
     torch = pytest.importorskip("torch")
     array = bfloat16_vector()

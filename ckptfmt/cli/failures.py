@@ -61,6 +61,8 @@ _OPTIONS = {
     "to_frozen()": "--frozen",
     "cast= or exclude=": "--cast or --exclude",
     "pass max_shard_bytes": "pass --max-shard-size",
+    "pass config=": "pass --config",
+    "as config=": "as --config",
 }
 """What the library advises to pass or to call, and the option that does so on the command line."""
 
@@ -70,13 +72,17 @@ def code_of(error: BaseException) -> ExitCode:
     return next(code for cls, code in _CODES if isinstance(error, cls))
 
 
+def with_options(text: str) -> str:
+    """Return a text of the library in which arguments that it advises to pass are options."""
+    for python, option in _OPTIONS.items():
+        text = text.replace(python, option)
+    return text
+
+
 def message_of(error: BaseException) -> str:
     """Return what an error says, in the form of this package's own errors also if Python raised it."""
     if isinstance(error, errors.CkptfmtError):
-        text = str(error) or type(error).__name__
-        for python, option in _OPTIONS.items():
-            text = text.replace(python, option)
-        return text
+        return with_options(str(error)) or type(error).__name__
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename is not None else error.strerror
     return str(error) or type(error).__name__

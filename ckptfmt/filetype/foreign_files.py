@@ -134,7 +134,13 @@ _PROGRAMS = (
     Kind("a Python wheel", "pip installs it", (zip_has(r"\.dist-info/(METADATA|WHEEL|RECORD)\Z"),)),
 )
 _ARCHIVES = (
-    Kind("a zip archive", _UNPACK, (zip_has(r""), begins(rb"PK\x05\x06")), detail=contents),
+    Kind(
+        "an empty zip archive",
+        "ckptfmt.open_tensors reads it, as numpy.load does",
+        (begins(rb"PK\x05\x06"),),
+        tensors="npz",
+    ),
+    Kind("a zip archive", _UNPACK, (zip_has(r""),), detail=contents),
     Kind("a tar archive", _UNPACK, (begins(rb".{257}ustar"),), detail=contents),
     Kind("a gzip-compressed file", _UNPACK, (begins(rb"\x1f\x8b"),), detail=contents),
     Kind(

@@ -49,7 +49,8 @@ def _model(source: HDF5Source, file: TensorFile, config: Config | None, limits: 
     own = attributes.get("model_config")
     if own and config is None:
         config = own[0]
-    listing = _listing(source, _WEIGHTS if _WEIGHTS in _groups(source) else "")
+    # A model without any weights has the group, too, and nothing in it.
+    listing = _listing(source, _WEIGHTS if own or _WEIGHTS in _groups(source) else "")
     if listing is None:
         if not any(IN_LAYOUT.fullmatch(name) for name in file):
             raise UnsupportedError("the file has no weights of Keras", file=path)

@@ -108,7 +108,7 @@ def _wanted(
     entries = tensors.entries
     problems = {name: f"no dtype {dtype.name}" for name in wanted if not has(dtype := entries[name].dtype)}
     if problems:
-        raise ConversionError(library, problems, file=tensors.prefix)
+        raise ConversionError(library, problems, file=tensors.prefix, advice="pass names= without them")
     return wanted
 
 

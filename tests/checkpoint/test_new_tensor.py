@@ -124,6 +124,7 @@ def test_numpys_protocols_are_followed(protocol: str) -> None:
     assert (name, read.tolist()) == ("int16", [[0, 1, 2], [3, 4, 5]])
 
 
+@pytest.mark.frameworks
 def test_tensors_of_pytorch() -> None:
     torch = pytest.importorskip("torch")
     values = [[1.5, -2], [0, 4]]
@@ -147,6 +148,7 @@ def test_tensors_of_pytorch() -> None:
         stored(torch.eye(2).to_sparse())
 
 
+@pytest.mark.frameworks
 def test_arrays_of_jax() -> None:
     jax = pytest.importorskip("jax")
     for dtype in ("float32", "bfloat16", "int4", "bool", "uint8"):

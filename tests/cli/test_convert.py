@@ -45,6 +45,7 @@ def test_tensors_that_do_not_fit_are_wrong_usage(source: Path, tmp_path: Path) -
     [
         (("--to", "hdf5", "--compression", "gzp"), "compression: got 'gzp', want one of none, gzip, lzf"),
         (("--to", "projector", "--select", "dense/kernel", "--verify"), "it cannot be read back"),
+        (("--to", "npz", "--config", "model.json"), "--config: npz files have no configuration of a model"),
     ],
 )
 def test_options_that_a_format_does_not_have_are_wrong_usage(

@@ -349,3 +349,11 @@ def test_a_stream_is_written_to_as_it_is(source: Path, target: Path) -> None:
     done = subprocess.run([sys.executable, "-c", command], capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout == target.read_bytes()
+
+
+@pytest.mark.parametrize("name", ["w.safetensors", "w.npz", "w.pt", "w.msgpack", "w.ckpt", "w.kerchunk.json"])
+def test_no_tensors_are_written_and_read_back(tmp_path: Path, name: str) -> None:
+    """A SavedModel without variables is converted to a file that opens."""
+    written = ckptfmt.convert({}, tmp_path / name, verify=True)
+    with ckptfmt.open_tensors(written.files[0].removesuffix(".index")) as tensors:
+        assert len(tensors) == 0

@@ -98,6 +98,7 @@ def test_msgpack_reads_what_is_written(tmp_path: Path, msgpack: Any) -> None:
         assert tensors.slice("ünï/kernel")[1, 2:4].tolist() == ARRAYS["ünï/kernel"][1, 2:4].tolist()
 
 
+@pytest.mark.frameworks
 def test_flax_restores_what_is_written(tmp_path: Path, serialization: Any) -> None:
     ckptfmt.save(tmp_path / "model", ARRAYS)
     ckptfmt.convert(tmp_path / "model", tmp_path / "w.msgpack")
@@ -109,6 +110,7 @@ def test_flax_restores_what_is_written(tmp_path: Path, serialization: Any) -> No
     )
 
 
+@pytest.mark.frameworks
 def test_a_large_array_is_cut_up_as_flax_does_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, serialization: Any
 ) -> None:
@@ -128,6 +130,7 @@ def test_a_large_array_is_cut_up_as_flax_does_it(
         assert np.array_equal(tensors.slice("a/large")[7:23, 3], arrays["a/large"][7:23, 3])
 
 
+@pytest.mark.frameworks
 def test_what_flax_serializes_is_read(tmp_path: Path, serialization: Any) -> None:
     tree = {
         "params": {"w": np.arange(6.0).reshape(2, 3), "b": np.ones(2, ml_dtypes.bfloat16)},

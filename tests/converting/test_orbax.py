@@ -42,6 +42,7 @@ def orbax() -> Any:
     return pytest.importorskip("orbax.checkpoint", reason=reason)
 
 
+@pytest.mark.frameworks
 def test_orbax_restores_what_is_written(tmp_path: Path, orbax: Any) -> None:
     arrays = {
         **{f"params/{name}": values(name) for name in sorted(orbax_sink._DTYPES)},
@@ -78,6 +79,7 @@ def test_orbax_restores_what_is_written(tmp_path: Path, orbax: Any) -> None:
         ckptfmt.convert(tmp_path / "model", tmp_path / "w.orbax")
 
 
+@pytest.mark.frameworks
 def test_names_that_orbax_takes_for_one_are_an_error(tmp_path: Path, orbax: Any) -> None:
     ckptfmt.save(tmp_path / "model", {"a.b": np.ones(1), "a/b": np.zeros(1)})
     with pytest.raises(NameConflictError, match=r"'a\.b' by 'a\.b', 'a/b'"):
@@ -117,6 +119,7 @@ def test_another_file_system_is_refused(tmp_path: Path) -> None:
         ckptfmt.convert(ckptfmt.open(tmp_path / "model"), "/w.orbax", fs=MemoryFilesystem())
 
 
+@pytest.mark.frameworks
 def test_what_orbax_saves_is_read(tmp_path: Path, orbax: Any) -> None:
     jax = pytest.importorskip("jax")
     tree = {
@@ -141,6 +144,7 @@ def test_what_orbax_saves_is_read(tmp_path: Path, orbax: Any) -> None:
     assert ckptfmt.open(tmp_path / "model")["pair/1"].item() == 2.5
 
 
+@pytest.mark.frameworks
 @pytest.mark.parametrize(
     ("metadata", "why"),
     [

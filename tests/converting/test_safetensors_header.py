@@ -118,6 +118,9 @@ def test_a_dtype_that_tensorflow_lacks_is_unsupported() -> None:
     header = json.dumps({"a": tensor("F8_E8M0", [8], [0, 8])}).encode()
     with pytest.raises(UnsupportedError, match=r"tensor 'a': TensorFlow has no dtype F8_E8M0"):
         decode_safetensors_header(header, 8)
+    fs = MemoryFilesystem({"/w.safetensors": struct.pack("<Q", len(header)) + header + bytes(8)})
+    with pytest.raises(UnsupportedError, match=r"^/w\.safetensors: tensor 'a': TensorFlow has"):
+        header_of(fs, "/w.safetensors")
 
 
 def test_so_many_dimensions_that_their_product_would_take_long_are_unsupported() -> None:

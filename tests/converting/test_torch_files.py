@@ -77,6 +77,7 @@ def bits(tensor: Any, torch: Any) -> bytes:
 # --- written
 
 
+@pytest.mark.frameworks
 @pytest.mark.parametrize("mmap", [True, False])
 def test_pytorch_loads_what_is_written(mmap: bool, written: Path, torch: Any) -> None:
     loaded = torch.load(written, weights_only=True, mmap=mmap)
@@ -102,6 +103,7 @@ def test_what_is_written_is_read_again_as_views(written: Path) -> None:
         assert tensors.slice("large")[7:9].tolist() == [7, 8]
 
 
+@pytest.mark.frameworks
 def test_a_model_of_pytorch_takes_it(tmp_path: Path, torch: Any) -> None:
     layer = torch.nn.Linear(3, 4)
     weights = {"weight": np.ones((4, 3), np.float32), "bias": np.arange(4, dtype=np.float32)}
@@ -158,6 +160,7 @@ def test_an_interrupted_archive_is_gone_on_with(fail_at: int, tmp_path: Path) ->
 # --- read
 
 
+@pytest.mark.frameworks
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
 def test_what_pytorch_saves_is_read(protocol: int, tmp_path: Path, torch: Any) -> None:
     base = torch.arange(24.0).reshape(4, 6)
@@ -188,6 +191,7 @@ def test_what_pytorch_saves_is_read(protocol: int, tmp_path: Path, torch: Any) -
         assert "epoch" not in tensors
 
 
+@pytest.mark.frameworks
 def test_an_optimizer_a_single_tensor_and_a_file_without_checksums_are_read(
     tmp_path: Path, torch: Any
 ) -> None:
@@ -206,6 +210,7 @@ def test_an_optimizer_a_single_tensor_and_a_file_without_checksums_are_read(
     assert ckptfmt.open_tensors(tmp_path / "single.pt")["single"].tolist() == [0, 1, 2]
 
 
+@pytest.mark.frameworks
 def test_a_whole_model_and_an_old_file_are_refused_by_name(tmp_path: Path, torch: Any) -> None:
     torch.save(torch.nn.Linear(3, 4), tmp_path / "w.pt")
     with pytest.raises(
@@ -322,6 +327,11 @@ def test_names_that_two_tensors_have_are_an_error() -> None:
     content = b"\x80\x02}(X\x01\0\0\0a" + inner + b"X\x03\0\0\0a/w" + inner[7:-1] + b"u."
     with pytest.raises(CorruptError, match="several tensors are named 'a/w'"):
         opened(archive(content, data_0=SIX.tobytes()))
+
+
+def test_names_may_be_empty(tmp_path: Path) -> None:
+    ckptfmt.convert({"": np.ones(2), "a": np.zeros(1)}, tmp_path / "w.pt", verify=True)
+    assert list(ckptfmt.open_tensors(tmp_path / "w.pt")) == ["", "a"]
 
 
 def test_a_file_becomes_a_checkpoint(written: Path, tmp_path: Path) -> None:

@@ -65,6 +65,7 @@ def test_safetensors(journey: Journey, expected: dict[str, Any]) -> None:
     assert journey.commands == 2
 
 
+@pytest.mark.frameworks
 def test_torch(journey: Journey, expected: dict[str, Any]) -> None:
     pytest.importorskip("torch", reason="converts to PyTorch, which is not installed")
     journey.python(
@@ -75,6 +76,7 @@ def test_torch(journey: Journey, expected: dict[str, Any]) -> None:
     assert journey.commands == 2
 
 
+@pytest.mark.frameworks
 def test_jax(journey: Journey, expected: dict[str, Any]) -> None:
     pytest.importorskip("jax", reason="converts to JAX, which is not installed")
     journey.python("import jax\nparams = jax.tree.map(jax.numpy.asarray, weights.to_nested())")

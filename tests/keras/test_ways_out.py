@@ -85,6 +85,20 @@ def test_vocabularies_stay(tmp_path: Path) -> None:
 
 
 @pytest.mark.tensorflow
+def test_a_model_without_weights_is_a_model(tmp_path: Path) -> None:
+    keras = keras_2()
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Reshape((2, 2))])
+    model.save(tmp_path / "old.h5")
+    ckptfmt.convert(tmp_path / "old.h5", tmp_path / "new.keras")
+    new = keras_3().saving.load_model(tmp_path / "new.keras")
+    assert new.predict(floats(3, 4), verbose=0).shape == (3, 2, 2)
+
+
+def test_the_command_line_names_its_own_options(tmp_path: Path) -> None:
+    result = run("convert", MODEL / "variables" / "variables", tmp_path / "new.keras")
+    assert (result.exit_code, "as --config" in result.stderr) == (3, True)
+
+
 def test_vocabularies_of_archives_stay(tmp_path: Path) -> None:
     import tensorflow as tf
 

@@ -43,6 +43,7 @@ def test_a_layout_is_that_of_the_model(name: str, tensorflow: ModuleType, tmp_pa
 
 
 @pytest.mark.tensorflow
+@pytest.mark.frameworks
 @pytest.mark.parametrize("name", MODELS)
 def test_the_other_side_computes_the_same(name: str, tensorflow: ModuleType, tmp_path: Path) -> None:
     model = MODELS[name]

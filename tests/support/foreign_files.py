@@ -633,11 +633,11 @@ FILES: dict[str, dict[str, Content]] = {
     "a Python wheel": {
         "a-1-py3-none-any.whl": zipped("a/__init__.py", "a-1.dist-info/METADATA", "a-1.dist-info/RECORD")
     },
+    "an empty zip archive": {"empty.zip": zipped(), "empty.npz": zipped()},
     "a zip archive": {
         "model.zip": zipped(
             "model/", "model/model.index", "model/model.data-00000-of-00001", "model/readme.txt"
         ),
-        "empty.zip": zipped(),
         "cut.zip": zipped("saved_model.pb", "b", content=bytes(100))[:80],
     },
     "a tar archive": {"model.tar": tarred("model.index", "model.data-00000-of-00001")},

@@ -86,6 +86,7 @@ ONLY_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 # --- PyTorch
 
 
+@pytest.mark.frameworks
 @pytest.mark.parametrize("backend", ["mmap", "pread"])
 @pytest.mark.parametrize("copy", [False, True])
 def test_every_dtype_of_pytorch_is_bit_for_bit_the_same(
@@ -101,6 +102,7 @@ def test_every_dtype_of_pytorch_is_bit_for_bit_the_same(
         assert torch_bytes(tensor, torch) == arrays[name].tobytes()
 
 
+@pytest.mark.frameworks
 @ONLY_LINUX
 def test_a_tensor_of_pytorch_views_the_mapped_file(prefix: Path, torch: Any) -> None:
     data = prefix.with_name("model.data-00000-of-00001")
@@ -110,6 +112,7 @@ def test_a_tensor_of_pytorch_views_the_mapped_file(prefix: Path, torch: Any) -> 
     assert not in_mapping(ckpt.to_torch(names=["large"], copy=True)["large"].data_ptr(), data)
 
 
+@pytest.mark.frameworks
 def test_writing_to_a_tensor_changes_nothing_else(prefix: Path, torch: Any) -> None:
     data = prefix.with_name("model.data-00000-of-00001")
     before = data.read_bytes()
@@ -128,6 +131,7 @@ def test_writing_to_a_tensor_changes_nothing_else(prefix: Path, torch: Any) -> N
     assert np.array_equal(one["large"].numpy(), array * 2)
 
 
+@pytest.mark.frameworks
 def test_the_arrays_of_the_caller_are_not_shared(prefix: Path, torch: Any) -> None:
     mine = np.ones(3, np.float32)
     with ckptfmt.open(prefix) as ckpt:
@@ -136,6 +140,7 @@ def test_the_arrays_of_the_caller_are_not_shared(prefix: Path, torch: Any) -> No
     assert mine.tolist() == [1, 1, 1]
 
 
+@pytest.mark.frameworks
 def test_what_a_view_computes_is_handed_over(prefix: Path, arrays: dict[str, np.ndarray], torch: Any) -> None:
     with ckptfmt.open(prefix) as ckpt:
         cast = ckpt.select("float32", "large").cast("bfloat16").to_torch()
@@ -143,6 +148,7 @@ def test_what_a_view_computes_is_handed_over(prefix: Path, arrays: dict[str, np.
     assert torch_bytes(cast["large"], torch) == arrays["large"].astype(ml_dtypes.bfloat16).tobytes()
 
 
+@pytest.mark.frameworks
 def test_a_transposed_tensor_of_a_file_is_handed_over(tmp_path: Path, torch: Any) -> None:
     base = torch.arange(40_000.0).reshape(200, 200)
     torch.save({"t": base.t(), "cut": base[1:, ::3]}, tmp_path / "w.pt")
@@ -151,6 +157,7 @@ def test_a_transposed_tensor_of_a_file_is_handed_over(tmp_path: Path, torch: Any
     assert torch.equal(tensors["cut"], base[1:, ::3])
 
 
+@pytest.mark.frameworks
 def test_a_file_that_was_replaced_is_copied(prefix: Path, arrays: dict[str, np.ndarray], torch: Any) -> None:
     with ckptfmt.open(prefix) as ckpt:
         array = ckpt["large"]
@@ -160,6 +167,7 @@ def test_a_file_that_was_replaced_is_copied(prefix: Path, arrays: dict[str, np.n
     assert torch_bytes(tensor, torch) == arrays["large"].tobytes()
 
 
+@pytest.mark.frameworks
 def test_a_file_system_in_memory_is_handed_over(torch: Any) -> None:
     fs = MemoryFilesystem()
     ckptfmt.save("/m/model", {"w": np.arange(3)}, fs=fs)
@@ -168,6 +176,7 @@ def test_a_file_system_in_memory_is_handed_over(torch: Any) -> None:
     assert ckptfmt.open("/m/model", fs=fs)["w"].tolist() == [0, 1, 2]
 
 
+@pytest.mark.frameworks
 def test_what_pytorch_has_not_is_listed_and_the_object_graph_is_left_out(tmp_path: Path, torch: Any) -> None:
     variables = {"_CHECKPOINTABLE_OBJECT_GRAPH": np.array(b"", object), "w": np.ones(2)}
     ckptfmt.save(
@@ -175,7 +184,7 @@ def test_what_pytorch_has_not_is_listed_and_the_object_graph_is_left_out(tmp_pat
         {**variables, "words": np.array([b"a"], object), "four": np.ones(2, ml_dtypes.int4)},
     )
     with ckptfmt.open(tmp_path / "model") as ckpt:
-        with pytest.raises(ConversionError, match="PyTorch cannot hold all tensors") as caught:
+        with pytest.raises(ConversionError, match=r"PyTorch cannot hold all .*: pass names= ") as caught:
             ckpt.to_torch()
         assert caught.value.problems == {"words": "no dtype string", "four": "no dtype int4"}
         assert list(ckpt.select(exclude=["words", "four"]).to_torch()) == ["w"]
@@ -185,6 +194,7 @@ def test_what_pytorch_has_not_is_listed_and_the_object_graph_is_left_out(tmp_pat
             ckpt.to_torch(names="w")
 
 
+@pytest.mark.frameworks
 @pytest.mark.parametrize("device", ["cpu", "meta"])
 def test_a_device_is_where_they_are_put(device: str, prefix: Path, torch: Any) -> None:
     with ckptfmt.open(prefix) as ckpt:
@@ -195,6 +205,7 @@ def test_a_device_is_where_they_are_put(device: str, prefix: Path, torch: Any) -
 # --- JAX
 
 
+@pytest.mark.frameworks
 @pytest.mark.parametrize("backend", ["mmap", "pread"])
 def test_every_dtype_of_jax_is_bit_for_bit_the_same(
     backend: str, prefix: Path, arrays: dict[str, np.ndarray], jax: Any
@@ -208,6 +219,7 @@ def test_every_dtype_of_jax_is_bit_for_bit_the_same(
         assert np.asarray(handed[name]).tobytes() == array.tobytes()
 
 
+@pytest.mark.frameworks
 def test_an_aligned_array_of_jax_views_the_mapped_file(tmp_path: Path, jax: Any) -> None:
     with aligned(tmp_path) as tensors:
         handed, copied = tensors.to_jax(), tensors.to_jax(copy=True)
@@ -219,6 +231,7 @@ def test_an_aligned_array_of_jax_views_the_mapped_file(tmp_path: Path, jax: Any)
     assert ckptfmt.open_tensors(tmp_path / "w.pt")["w"][3] == 3
 
 
+@pytest.mark.frameworks
 def test_the_arrays_of_the_caller_are_not_those_of_jax(tmp_path: Path, jax: Any) -> None:
     mine = np.ones(1000, np.float32)
     with aligned(tmp_path) as tensors:
@@ -227,6 +240,7 @@ def test_the_arrays_of_the_caller_are_not_those_of_jax(tmp_path: Path, jax: Any)
     assert handed["mine"].sum() == 1000
 
 
+@pytest.mark.frameworks
 def test_a_file_that_the_caller_has_mapped_is_copied(tmp_path: Path, jax: Any) -> None:
     mine = np.memmap(tmp_path / "mine", np.float32, "w+", shape=(20_000,))
     mine[:] = 1
@@ -236,6 +250,7 @@ def test_a_file_that_the_caller_has_mapped_is_copied(tmp_path: Path, jax: Any) -
     assert handed["mine"].sum() == 20_000
 
 
+@pytest.mark.frameworks
 def test_what_jax_has_not_is_listed(tmp_path: Path, jax: Any) -> None:
     ckptfmt.save(tmp_path / "model", {"words": np.array([b"a"], object), "w": np.ones(2)})
     with pytest.raises(ConversionError) as caught:

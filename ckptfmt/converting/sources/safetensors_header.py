@@ -99,6 +99,8 @@ def read_safetensors_header(file: RandomAccessFile) -> Header:
             raise CorruptError(f"size of the header: got {size} bytes, want at most {limit}")
         tensors, metadata = decode_safetensors_header(bytes(file.read(_SIZE.size, size)), rest - size)
         return Header(tensors, metadata, _SIZE.size + size)
+    except UnsupportedError as error:
+        raise error.at(file.name) from None
     except CkptfmtError as error:
         raise error.at(file.name, label="not a safetensors file") from None
 
@@ -144,7 +146,9 @@ def _decode_tensor(name: str, member: Any) -> Extent:  # noqa: ANN401  (whatever
     shape, offsets = (_decode_numbers(f"{what}: {key}", member.get(key)) for key in ("shape", "data_offsets"))
     if len(offsets) != 2:
         raise CorruptError(f"{what}: data_offsets: got {len(offsets)} numbers, want 2")
-    if not isinstance(code, str) or code not in _DTYPES:
+    if not isinstance(code, str):
+        raise CorruptError(f"{what}: dtype: got {type(code).__name__}, want a string")
+    if code not in _DTYPES:
         raise UnsupportedError(f"{what}: TensorFlow has no dtype {code}")
     if len(shape) > MAX_RANK:
         raise UnsupportedError(f"{what}: TensorFlow has no shape of {len(shape)} dimensions")

@@ -152,11 +152,11 @@ def _walk(content: object, name: str, depth: int, limits: Limits, path: str) -> 
         children = enumerate(content)
     else:
         # A tensor by itself has the name of the file.
-        yield name or os.path.splitext(os.path.basename(path))[0], content
+        yield name if depth else os.path.splitext(os.path.basename(path))[0], content
         return
     yield name, None
     for key, child in children:
-        yield from _walk(child, f"{name}/{key}" if name else str(key), depth + 1, limits, path)
+        yield from _walk(child, f"{name}/{key}" if depth else str(key), depth + 1, limits, path)
 
 
 def _member(name: str, tensor: TorchTensor, members: Mapping[str, Member], folder: str) -> Member:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import groupby
@@ -10,7 +11,7 @@ import click
 
 from ckptfmt import Conversion, Plan, Tensors
 from ckptfmt.cli.completion import complete_files
-from ckptfmt.cli.failures import ExitCode
+from ckptfmt.cli.failures import ExitCode, with_options
 from ckptfmt.cli.options import (
     given_limits,
     json_option,
@@ -139,7 +140,8 @@ def command(
 
     with ExitStack() as stack:
         paths = sources[0] if len(sources) == 1 else sources
-        given = open_given(paths, format_, config, None, given_limits())
+        with _usage_errors():
+            given = open_given(paths, format_, config, None, given_limits())
         opened = [stack.enter_context(each) for each in given.sources]
         if changes.selection.ema and not any(map(copied.has_averages, opened)):
             note("no moving averages: variables are converted as they are")
@@ -174,6 +176,7 @@ def _usage_errors() -> Iterator[None]:
         if isinstance(error, CkptfmtError):
             raise
         text = str(error).replace("to= one", "--to, one").replace("max_shard_bytes:", "--max-shard-size:")
+        text = re.sub("^config: ", "--config: ", text)
         raise click.UsageError(text) from error
 
 
@@ -227,7 +230,7 @@ def _write_tensors(prepared: Preparation) -> None:
 
 def _report(prepared: Preparation, conversion: Conversion | None) -> None:
     for remark in prepared.writing.remarks:
-        note(remark)
+        note(with_options(remark))
     total = f"{count_text(len(prepared.tensors), 'tensor')}, {size_text(prepared.nbytes)}"
     path, format_ = prepared.writing.path, prepared.sink.format
     if conversion is None:
