@@ -72,6 +72,13 @@ def copy(given: Given) -> object:
     return given.target
 
 
+def ckptfmt_reference(given: Given) -> object:
+    """Write a reference file, by which zarr reads the data file in place."""
+    import ckptfmt
+
+    return ckptfmt.convert(given.source, given.target.with_name("model.kerchunk.json"), sync=False)
+
+
 def jobs(name: str) -> dict[str, Job]:
     """Return the jobs on an input."""
     return {
@@ -104,5 +111,11 @@ CASES: dict[str, Case] = {
         jobs("many"),
         (Target("times", 5, "tensorflow: and safetensors"),),
         cold=False,
+    ),
+    "convert: a million tensors to a reference file": Case(
+        ("million",),
+        {"ckptfmt": Job(ckptfmt_reference, ready("million"))},
+        cold=False,
+        note="No byte of a tensor is read.",
     ),
 }
