@@ -60,6 +60,7 @@ _OPTIONS = {
     "keep_rest=True": "--keep-rest",
     "to_frozen()": "--frozen",
     "cast= or exclude=": "--cast or --exclude",
+    "model_only=True, exclude= or plan=": "--model-only, --exclude or --plan",
     "pass max_shard_bytes": "pass --max-shard-size",
     "pass config=": "pass --config",
     "as config=": "as --config",

@@ -28,6 +28,8 @@ from ckptfmt.text.closest import closest_names, did_you_mean
 FORM = 1
 """Raised when a later version writes other bytes for the same tensors, so as not to go on with old ones."""
 
+_NAME_ADVICE = "pass model_only=True, exclude= or plan="
+
 _MOST_PLAN = 64 << 10
 """Characters of the longest plan that a target keeps: every reader of the file reads all metadata."""
 
@@ -108,6 +110,8 @@ def prepare(given: Given, changes: Changes, target: Destination, fs: Filesystem 
     problems = {each.name: what for each in going if (what := sink.problem(each)) is not None}
     if problems:
         raise ConversionError(sink.format, problems, file=origin or None)
+    if clashes := sink.name_problems(going):
+        raise ConversionError(sink.format, clashes, file=origin or None, advice=_NAME_ADVICE)
     writing = Writing(
         files,
         target_path(files, target.path, sink.format),

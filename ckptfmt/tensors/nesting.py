@@ -8,6 +8,9 @@ from typing import Any
 from ckptfmt.arrays.array import Array
 from ckptfmt.errors import NameConflictError
 
+SCOPE_PROBLEM = "no name that is also a scope of others"
+"""Why a format that is a tree cannot hold the tensors that :func:`scope_names` returns."""
+
 
 def nest(items: Iterable[tuple[str, Array]], separator: str = "/", file: str | None = None) -> dict[str, Any]:
     """Return nested dictionaries of arrays, splitting names at ``separator``; :func:`flatten` is the inverse.
@@ -40,6 +43,19 @@ def nest(items: Iterable[tuple[str, Array]], separator: str = "/", file: str | N
     if clashes:
         raise NameConflictError("names of both a tensor and a scope", names=clashes, file=file)
     return tree
+
+
+def scope_names(names: Iterable[str], separator: str = "/") -> list[str]:
+    """Return the names that are also scopes of others: ``w`` beside ``w/Adam``."""
+    listed = list(names)
+    scopes: set[str] = set()
+    for name in listed:
+        end = name.rfind(separator)
+        # Scopes above one that is known are known too.
+        while end >= 0 and name[:end] not in scopes:
+            scopes.add(name[:end])
+            end = name.rfind(separator, 0, end)
+    return [name for name in listed if name in scopes]
 
 
 def flatten(tree: Mapping[str, Any], separator: str = "/") -> dict[str, Any]:

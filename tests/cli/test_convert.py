@@ -121,6 +121,17 @@ def test_the_dry_run_finds_an_existing_target(source: Path, tmp_path: Path) -> N
     assert run("convert", source, target, "--weights", "--dry-run", "--overwrite").exit_code == 0
 
 
+@pytest.mark.parametrize("suffix", ["msgpack", "orbax"])
+def test_the_dry_run_finds_names_that_a_tree_cannot_hold(suffix: str, tmp_path: Path) -> None:
+    ckptfmt.save(tmp_path / "model", {"W1": np.ones(2), "W1/Adam": np.ones(2), "b": np.ones(2)})
+    command = ("convert", tmp_path / "model", tmp_path / f"new.{suffix}", "--dry-run")
+    result = run(*command)
+    assert result.exit_code == 2
+    said = "(no name that is also a scope of others: 'W1'): pass --model-only, --exclude or --plan"
+    assert result.stderr.rstrip().endswith(said)
+    assert run(*command, "--model-only").exit_code == 0
+
+
 def test_names_and_scopes_are_renamed(source: Path, tmp_path: Path) -> None:
     target = tmp_path / "new.safetensors"
     assert run("convert", source, target, "--weights", "--rename", "dense=fc").exit_code == 0

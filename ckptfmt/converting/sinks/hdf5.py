@@ -60,6 +60,10 @@ class HDF5Sink:
             return "no names with half a character"
         return f"no names of more than {MAX_PART} bytes" if max(map(len, parts)) > MAX_PART else None
 
+    def name_problems(self, tensors: Sequence[Outgoing]) -> dict[str, str]:
+        """Return nothing: any names may be together."""
+        return {}
+
     def write(self, tensors: Sequence[Outgoing], writing: Writing) -> list[str]:
         """Write the file."""
         if writing.compression in (None, "none"):

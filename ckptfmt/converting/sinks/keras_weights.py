@@ -19,7 +19,7 @@ from ckptfmt.converting.sinks.outgoing import Outgoing
 from ckptfmt.converting.sinks.writing import Writing
 from ckptfmt.converting.sources.hdf5_library import h5py
 from ckptfmt.dtypes import Storage
-from ckptfmt.errors import ConversionError
+from ckptfmt.tensors.nesting import SCOPE_PROBLEM, scope_names
 
 _PATH = re.compile(r"(?:(?!\.{1,2}/)[^/\0]+/)*vars/(?!\.{1,2}\Z)[^/\0]+")
 """Where Keras stores a variable."""
@@ -51,6 +51,10 @@ class KerasWeightsSink:
         )
         return None if is_held else f"no dtype {tensor.dtype.name}"
 
+    def name_problems(self, tensors: Sequence[Outgoing]) -> dict[str, str]:
+        """Return the tensors whose names are also scopes of others: a group has no values."""
+        return dict.fromkeys(scope_names(tensor.name for tensor in tensors), SCOPE_PROBLEM)
+
     def write(self, tensors: Sequence[Outgoing], writing: Writing) -> list[str]:
         """Write the file."""
         weights = WeightsFile(tensors, self._names)
@@ -64,10 +68,9 @@ class WeightsFile:
     """A ``.weights.h5`` file whose places are known: its bytes from the beginning to the end."""
 
     def __init__(self, tensors: Sequence[Outgoing], names: Mapping[str, str]) -> None:
-        """Lay the file out; ConversionError if a tensor is in the place of a group."""
+        """Lay the file out; no tensor is in the place of a group."""
         self._outline = Outline()
         self._places: list[tuple[int, Outgoing]] = []
-        _check_groups(tensors)
         with h5py.File(
             self._outline, "w", alignment_threshold=ALIGNMENT, alignment_interval=ALIGNMENT
         ) as file:
@@ -99,16 +102,3 @@ class WeightsFile:
             tensor.release()
             position = offset + tensor.nbytes
         yield from self._outline.between(position, self.size)
-
-
-def _check_groups(tensors: Sequence[Outgoing]) -> None:
-    """Raise ConversionError if the path of a tensor is that of a group."""
-    groups = set()
-    for tensor in tensors:
-        end = tensor.name.rfind("/")
-        while end > 0 and tensor.name[:end] not in groups:
-            groups.add(tensor.name[:end])
-            end = tensor.name.rfind("/", 0, end)
-    problems = {each.name: "other tensors below its path" for each in tensors if each.name in groups}
-    if problems:
-        raise ConversionError(KerasWeightsSink.format, problems)

@@ -20,7 +20,7 @@ from ckptfmt.converting.sources.msgpack import CHUNKED
 from ckptfmt.converting.sources.msgpack_reader import ARRAY
 from ckptfmt.dtypes import DType
 from ckptfmt.storage.output import Data
-from ckptfmt.tensors.nesting import nest
+from ckptfmt.tensors.nesting import SCOPE_PROBLEM, nest, scope_names
 
 MAX_CHUNK = 1 << 30
 """Bytes of the largest array that is not cut up: ``flax.serialization.MAX_CHUNK_SIZE``."""
@@ -37,6 +37,10 @@ class MsgpackSink:
         if CHUNKED in tensor.name.split("/"):
             return f"no name with {CHUNKED}"
         return leaf_problem(tensor)
+
+    def name_problems(self, tensors: Sequence[Outgoing]) -> dict[str, str]:
+        """Return the tensors whose names are also scopes of others: a map has no value of its own."""
+        return dict.fromkeys(scope_names(tensor.name for tensor in tensors), SCOPE_PROBLEM)
 
     def write(self, tensors: Sequence[Outgoing], writing: Writing) -> list[str]:
         """Write one file."""

@@ -8,7 +8,6 @@ without a dtype, and strings as a pickle or without the zeros at their ends: suc
 from __future__ import annotations
 
 import io
-from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -18,7 +17,6 @@ from ckptfmt.converting.sinks.writing import Writing
 from ckptfmt.converting.sinks.zip_writer import MAX_NAME, ZipWriter
 from ckptfmt.converting.sources.npy_header import NPY_DTYPES
 from ckptfmt.converting.sources.npz import SUFFIX
-from ckptfmt.errors import NameConflictError
 from ckptfmt.storage.output import Data
 
 
@@ -37,9 +35,14 @@ class NpzSink:
             return f"no shape of more than {_MAX_RANK} dimensions"
         return _name_problem(tensor.name, SUFFIX)
 
+    def name_problems(self, tensors: Sequence[Outgoing]) -> dict[str, str]:
+        """Return the tensors that ``numpy.load`` takes for another: ``w.npy`` beside ``w``."""
+        longer = {tensor.name + SUFFIX for tensor in tensors}
+        taken = (tensor.name for tensor in tensors if tensor.name in longer)
+        return dict.fromkeys(taken, f"no name with {SUFFIX} beside the same without it")
+
     def write(self, tensors: Sequence[Outgoing], writing: Writing) -> list[str]:
         """Write one archive."""
-        _check_names([tensor.name for tensor in tensors], writing.path)
         with writing.create() as output:
             archive = ZipWriter(writing, output)
             for tensor in tensors:
@@ -65,14 +68,6 @@ def _name_problem(name: str, suffix: str = "") -> str | None:
     except UnicodeEncodeError:
         return "no name that is not Unicode"
     return f"no name of more than {MAX_NAME - len(suffix)} bytes" if size > MAX_NAME else None
-
-
-def _check_names(names: Sequence[str], path: str) -> None:
-    """Raise NameConflictError for names that ``numpy.load`` takes for one: ``w`` and ``w.npy``."""
-    present = Counter(names)
-    clashes = {name: [name, name + SUFFIX] for name in names if name + SUFFIX in present}
-    if clashes:
-        raise NameConflictError("numpy.load reads two tensors under one name", names=clashes, file=path)
 
 
 def _head(tensor: Outgoing) -> bytes:

@@ -18,12 +18,11 @@ from ckptfmt.converting.sinks.writing import Writing
 from ckptfmt.errors import (
     CkptfmtError,
     MissingDependencyError,
-    NameConflictError,
     NotWritableError,
     UnsupportedError,
 )
 from ckptfmt.storage.local import LocalFilesystem
-from ckptfmt.tensors.nesting import nest
+from ckptfmt.tensors.nesting import SCOPE_PROBLEM, nest, scope_names
 
 _DTYPES = DTYPES | {"int4", "int2"}
 """Names of the dtypes of TensorStore, which Orbax stores arrays with."""
@@ -41,11 +40,23 @@ class OrbaxSink:
             return "no array without elements"
         return leaf_problem(tensor, _DTYPES)
 
+    def name_problems(self, tensors: Sequence[Outgoing]) -> dict[str, str]:
+        """Return the tensors whose names are also scopes, or would be one name in Orbax."""
+        claims: dict[str, list[str]] = {}
+        for tensor in tensors:
+            claims.setdefault(tensor.name.replace("/", "."), []).append(tensor.name)
+        problems = {
+            name: "no two names that differ only in / and ."
+            for names in claims.values()
+            if len(names) > 1
+            for name in names
+        }
+        return problems | dict.fromkeys(scope_names(tensor.name for tensor in tensors), SCOPE_PROBLEM)
+
     def write(self, tensors: Sequence[Outgoing], writing: Writing) -> list[str]:
         """Write one directory."""
         if not isinstance(writing.fs, LocalFilesystem):
             raise UnsupportedError("Orbax writes to directories of this machine only", file=writing.path)
-        _check_names([tensor.name for tensor in tensors], writing.path)
         tree = nest(((tensor.name, tensor.whole()) for tensor in tensors), file=writing.path)
         try:
             epath = importlib.import_module("etils.epath")
@@ -69,13 +80,3 @@ class OrbaxSink:
             writing.advance(tensor.nbytes)
             tensor.release()
         return [writing.path]
-
-
-def _check_names(names: Sequence[str], path: str) -> None:
-    """Raise NameConflictError for names that Orbax would give one name."""
-    named: dict[str, list[str]] = {}
-    for name in names:
-        named.setdefault(name.replace("/", "."), []).append(name)
-    clashes = {name: claims for name, claims in named.items() if len(claims) > 1}
-    if clashes:
-        raise NameConflictError("one name in Orbax for several tensors", names=clashes, file=path)

@@ -58,6 +58,10 @@ class ProjectorSink:
         is_number = (dtype.is_floating or dtype.is_integer or dtype.is_bool) and not dtype.is_quantized
         return None if is_number else f"no dtype {dtype.name}"
 
+    def name_problems(self, tensors: Sequence[Outgoing]) -> dict[str, str]:
+        """Return nothing: any names may be together."""
+        return {}
+
     def write(self, tensors: Sequence[Outgoing], writing: Writing) -> list[str]:
         """Write the directory; the list of tables is its last file."""
         names = _file_names([tensor.name for tensor in tensors], self.suffix)

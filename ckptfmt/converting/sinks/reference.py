@@ -63,13 +63,17 @@ class ReferenceSink:
             return f"strings, which no reference can point to, {limit}"
         return f"not bit by bit in the data files of a checkpoint, {limit}"
 
+    def name_problems(self, tensors: Sequence[Outgoing]) -> dict[str, str]:
+        """Return the tensors that are named like a slice of another, which is an array of its own."""
+        slices = {part.name for tensor in tensors for part in _own_arrays(tensor)}
+        taken = (tensor.name for tensor in tensors if tensor.name in slices)
+        return dict.fromkeys(taken, "no name like that of a slice of another tensor")
+
     def write(self, tensors: Sequence[Outgoing], writing: Writing) -> list[str]:
         """Write the file."""
         divided = {tensor.name: own for tensor in tensors if (own := _own_arrays(tensor))}
         names = [name for each in tensors for name in (part.name for part in divided.get(each.name, (each,)))]
         keys = array_keys(names, fold_case=False)
-        if len(keys) < len(names):
-            raise ValueError("two tensors would have one name: one has a name like a slice of another")
         for name in divided:
             writing.remarks.append(f"{name}: its slices make no regular grid, so each is an array of its own")
         parts = (part for each in tensors for part in divided.get(each.name) or (_part(each),))

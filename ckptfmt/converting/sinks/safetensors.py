@@ -58,6 +58,10 @@ class SafetensorsSink:
             return "no names that are not UTF-8"
         return None
 
+    def name_problems(self, tensors: Sequence[Outgoing]) -> dict[str, str]:
+        """Return nothing: any names may be together."""
+        return {}
+
     def write(self, tensors: Sequence[Outgoing], writing: Writing) -> list[str]:
         """Write one file, or several with an index."""
         is_index = writing.path.endswith(SUFFIX + INDEX_SUFFIX)

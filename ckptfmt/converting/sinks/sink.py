@@ -27,9 +27,12 @@ class Sink(Protocol):
     def problem(self, tensor: Outgoing) -> str | None:
         """Return why the format cannot hold a tensor, in a few words: "no bfloat16"; None if it can."""
 
+    def name_problems(self, tensors: Sequence[Outgoing]) -> dict[str, str]:
+        """Return why the format cannot hold names that it can hold one by one, for each such tensor."""
+
     def write(self, tensors: Sequence[Outgoing], writing: Writing) -> list[str]:
         """Write all tensors, and return the paths of the files, the one to open first leading.
 
-        Either everything appears or nothing does. Raises ValueError for names that the format cannot have,
-        MissingDependencyError, AlreadyExistsError, NotWritableError, and what reading the tensors raises.
+        Either everything appears or nothing does. Raises MissingDependencyError, AlreadyExistsError,
+        NotWritableError, and what reading the tensors raises.
         """

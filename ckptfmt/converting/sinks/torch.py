@@ -51,6 +51,10 @@ class TorchSink:
             return f"no dtype {tensor.dtype.name}"
         return f"no shape of more than {_MAX_RANK} dimensions" if len(tensor.shape) > _MAX_RANK else None
 
+    def name_problems(self, tensors: Sequence[Outgoing]) -> dict[str, str]:
+        """Return nothing: any names may be together."""
+        return {}
+
     def write(self, tensors: Sequence[Outgoing], writing: Writing) -> list[str]:
         """Write one file."""
         with writing.create() as output:

@@ -42,7 +42,7 @@ from ckptfmt.converting.sinks.zarr_metadata import (
     in_tree_order,
     to_json,
 )
-from ckptfmt.converting.sources.zarr_keys import array_keys
+from ckptfmt.converting.sources.zarr_keys import MAX_PART, array_keys
 from ckptfmt.errors import MissingDependencyError
 from ckptfmt.storage.output.directory import OutputDirectory
 
@@ -65,6 +65,15 @@ class ZarrSink:
     def problem(self, tensor: Outgoing) -> str | None:
         """Return why the format cannot hold a tensor."""
         return None if _data_type(tensor) in FILL_VALUES else f"no dtype {tensor.dtype.name}"
+
+    def name_problems(self, tensors: Sequence[Outgoing]) -> dict[str, str]:
+        """Return the tensors whose files would have too long a name."""
+        keys = array_keys((tensor.name for tensor in tensors), fold_case=True)
+        return {
+            name: f"no file name of more than {MAX_PART} bytes"
+            for name, key in keys.items()
+            if any(len(part.encode()) > MAX_PART for part in key.split("/"))
+        }
 
     def write(self, tensors: Sequence[Outgoing], writing: Writing) -> list[str]:
         """Write the directory; each array is whole when its metadata are there."""

@@ -42,8 +42,7 @@ _SAFE = "!#$&'()+,;=@[]^`{} "
 def array_keys(names: Iterable[str], *, fold_case: bool) -> dict[str, str]:
     """Return the key of each name, which is the name itself unless zarr cannot have it.
 
-    ``fold_case`` is for directories: no two keys differ in case only. Raises ValueError if a part of a key
-    is longer than a file name can be.
+    ``fold_case`` is for directories: no two keys differ in case only.
     """
     arrays = dict.fromkeys(names)
     keys = {}
@@ -61,7 +60,6 @@ def array_keys(names: Iterable[str], *, fold_case: bool) -> dict[str, str]:
             parts = [_escape(part) for part in parts]
         if fold_case:
             parts = _respelled(parts, spellings)
-            _check_lengths(name, parts)
         keys[name] = "/".join(parts)
     return keys
 
@@ -122,10 +120,3 @@ def _respelled(parts: Iterable[str], spellings: dict[str, str]) -> list[str]:
         path = f"{path}/{part}"
         result.append(part)
     return result
-
-
-def _check_lengths(name: str, parts: Iterable[str]) -> None:
-    for part in parts:
-        size = len(part.encode())
-        if size > MAX_PART:
-            raise ValueError(f"tensor {name!r}: got a file name of {size} bytes, want at most {MAX_PART}")
