@@ -6,6 +6,8 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from ckptfmt import plans
 from ckptfmt.converting.conversion import Conversion
 from ckptfmt.converting.given import Given
@@ -17,12 +19,14 @@ from ckptfmt.converting.sources.open_tensors import open_tensors
 from ckptfmt.converting.targets import TARGETS, load_sink, target_format, target_path
 from ckptfmt.converting.values_source import ValuesSource
 from ckptfmt.converting.verifying import check_written
+from ckptfmt.dtypes import DType
 from ckptfmt.errors import ConversionError, NameConflictError
 from ckptfmt.integrity import Progress
+from ckptfmt.plans.casts import converted, is_exact
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.storage.local import LocalFilesystem, writing_filesystem
 from ckptfmt.tensors.mapping import TensorMapping
-from ckptfmt.tensors.tensors import Tensors
+from ckptfmt.tensors.tensors import CastView, Tensors
 from ckptfmt.text.closest import closest_names, did_you_mean
 
 FORM = 1
@@ -120,11 +124,35 @@ def prepare(given: Given, changes: Changes, target: Destination, fs: Filesystem 
         _compression(target.compression, sink.format),
         _metadata(given.sources, origin, changes.plan),
         sync=target.sync,
-        remarks=list(given.remarks),
+        remarks=[*given.remarks, *_cast_remarks(views)],
     )
     if target.resume:
         _make_resumable(writing, sink, given.sources, changes.recipe, going)
     return Preparation(sink, going, writing)
+
+
+def _cast_remarks(views: Iterable[Tensors]) -> list[str]:
+    """Return what casts may do to values, judging by dtypes alone."""
+    inexact = {
+        view.dtype
+        for view in views
+        if isinstance(view, CastView)
+        and any(
+            not is_exact(entry.dtype, view.entries[name].dtype)
+            for name, entry in view._parent.entries.items()
+        )
+    }
+    return sorted(f"cast to {dtype.name}: {_cast_effect(dtype)}" for dtype in inexact)
+
+
+def _cast_effect(dtype: DType) -> str:
+    if dtype.is_integer:
+        return "values that do not fit wrap around"
+    with np.errstate(all="ignore"):
+        most = converted(np.array(np.finfo(np.float64).max), dtype.numpy)
+    # Most of float8 have no infinity, and float4 has no NaN either.
+    end = "infinite" if np.isinf(most) else "NaN" if np.isnan(most) else "the largest that it has"
+    return f"values are rounded, and those that are too large become {end}"
 
 
 def _metadata(sources: Iterable[Tensors], origin: str, plan: plans.Plan | None) -> dict[str, str]:

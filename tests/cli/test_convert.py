@@ -67,7 +67,10 @@ def test_the_dry_run_lists_what_would_be_written(source: Path, tmp_path: Path) -
         "dense/kernel\tfloat16\t[3,4]\t24\tchanged",
         "global_step\tint64\t[]\t8\tcopied",
     ]
-    assert result.stderr == f"{target}: would write 3 tensors, 40 B as safetensors\n"
+    assert result.stderr == (
+        "cast to float16: values are rounded, and those that are too large become infinite\n"
+        f"{target}: would write 3 tensors, 40 B as safetensors\n"
+    )
     assert not target.exists()
 
 

@@ -357,3 +357,26 @@ def test_no_tensors_are_written_and_read_back(tmp_path: Path, name: str) -> None
     written = ckptfmt.convert({}, tmp_path / name, verify=True)
     with ckptfmt.open_tensors(written.files[0].removesuffix(".index")) as tensors:
         assert len(tensors) == 0
+
+
+@pytest.mark.parametrize(
+    ("cast", "remarks"),
+    [
+        ("int8", ("cast to int8: values that do not fit wrap around",)),
+        (
+            "float16",
+            ("cast to float16: values are rounded, and those that are too large become infinite",),
+        ),
+        (
+            "float8_e4m3fn",
+            ("cast to float8_e4m3fn: values are rounded, and those that are too large become NaN",),
+        ),
+        ("float64", ()),
+        ("int64", ()),
+    ],
+)
+def test_a_cast_that_may_change_values_is_remarked(
+    cast: str, remarks: tuple[str, ...], tmp_path: Path
+) -> None:
+    values = {"step": np.array([300, 1], np.int32), "w": np.array([1e30, 1.0], np.float32)}
+    assert ckptfmt.convert(values, tmp_path / "new.ckpt", cast=cast).remarks == remarks

@@ -122,9 +122,9 @@ def test_other_inputs_begin_anew_and_say_so(source: Path, target: Path, name: st
     options = CHANGES[name](source)
     conversion, taken_over = resume(source, target, verify=True, **options)
     assert taken_over < 5 << 20
-    assert conversion.remarks == (
-        f"{target}: what is left is of another source, plan or target: started over",
-    )
+    assert [each for each in conversion.remarks if not each.startswith("cast to ")] == [
+        f"{target}: what is left is of another source, plan or target: started over"
+    ]
 
 
 @pytest.mark.parametrize(
