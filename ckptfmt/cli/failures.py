@@ -61,6 +61,8 @@ _OPTIONS = {
     "to_frozen()": "--frozen",
     "cast= or exclude=": "--cast or --exclude",
     "model_only=True, exclude= or plan=": "--model-only, --exclude or --plan",
+    "pass select= with the matrices": "pass --select with the matrices",
+    "and cast= if": "and --cast if",
     "pass max_shard_bytes": "pass --max-shard-size",
     "pass config=": "pass --config",
     "as config=": "as --config",

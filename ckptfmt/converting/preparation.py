@@ -113,7 +113,8 @@ def prepare(given: Given, changes: Changes, target: Destination, fs: Filesystem 
     _check_names(going)
     problems = {each.name: what for each in going if (what := sink.problem(each)) is not None}
     if problems:
-        raise ConversionError(sink.format, problems, file=origin or None)
+        advice = TARGETS[sink.format].advice
+        raise ConversionError(sink.format, problems, file=origin or None, advice=advice)
     if clashes := sink.name_problems(going):
         raise ConversionError(sink.format, clashes, file=origin or None, advice=_NAME_ADVICE)
     writing = Writing(

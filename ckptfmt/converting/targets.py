@@ -31,6 +31,8 @@ class Target(NamedTuple):
     """The compressions that it may have, the default first."""
     keeps_objects: bool = False
     """Whether it keeps the objects of TensorFlow, which are found by the names that are stored."""
+    advice: str = "pass cast= or exclude="
+    """What to do about tensors that it cannot hold, in the words of :class:`ConversionError`."""
 
 
 TARGETS = {
@@ -110,12 +112,14 @@ TARGETS = {
         ("projector",),
         "ckptfmt.converting.sinks.projector:ProjectorSink",
         reads_back=False,
+        advice="pass select= with the matrices to show",
     ),
     "projector-bytes": Target(
         "TensorBoard's embedding projector, with tables as float32",
         (),
         "ckptfmt.converting.sinks.projector:ProjectorBytesSink",
         reads_back=False,
+        advice="pass select= with the matrices to show, and cast= if they are not float32",
     ),
 }
 """All formats by the names that ``--to`` takes."""

@@ -135,6 +135,21 @@ def test_the_dry_run_finds_names_that_a_tree_cannot_hold(suffix: str, tmp_path: 
     assert run(*command, "--model-only").exit_code == 0
 
 
+@pytest.mark.parametrize(
+    ("format_", "said"),
+    [
+        ("projector", "pass --select with the matrices to show"),
+        ("projector-bytes", "pass --select with the matrices to show, and --cast if they are not float32"),
+    ],
+)
+def test_what_the_projector_cannot_show_is_to_be_left_out(
+    source: Path, tmp_path: Path, format_: str, said: str
+) -> None:
+    result = run("convert", source, tmp_path / "new", "--to", format_)
+    assert result.exit_code == 2
+    assert result.stderr.rstrip().endswith(f": {said}")
+
+
 def test_names_and_scopes_are_renamed(source: Path, tmp_path: Path) -> None:
     target = tmp_path / "new.safetensors"
     assert run("convert", source, target, "--weights", "--rename", "dense=fc").exit_code == 0

@@ -87,6 +87,7 @@ def test_what_is_no_matrix_of_numbers_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ckptfmt.errors.ConversionError) as caught:
         ckptfmt.convert(arrays, tmp_path / "projector")
     assert set(caught.value.problems) == set(arrays) - {"good"}
+    assert str(caught.value).endswith(": pass select= with the matrices to show")
     with pytest.raises(ValueError, match="verify: projector keeps no dtypes"):
         ckptfmt.convert(arrays, tmp_path / "projector", select="good", verify=True)
     assert list(tmp_path.iterdir()) == []
