@@ -62,6 +62,8 @@ def to_jax(
 ) -> dict[str, Any]:
     """Return arrays of JAX by name; see :meth:`Tensors.to_jax`."""
     jax = _library("jax")
+    if isinstance(device, str):
+        device = _jax_device(jax, device)
 
     def has(dtype: DType) -> bool:
         name = dtype.numpy.name
@@ -140,6 +142,14 @@ def _aligned_copy(array: Array) -> Array:
     copied: Array = np.ndarray(array.shape, array.dtype, memory, start)
     np.copyto(copied, array)
     return copied
+
+
+def _jax_device(jax: Any, platform: str) -> Any:  # noqa: ANN401
+    """Return the first device of a platform, which ``jax.device_put`` does not take by name."""
+    try:
+        return jax.devices(platform)[0]
+    except RuntimeError as error:
+        raise ValueError(f"device: got {platform!r}, want a platform that JAX has here: {error}") from error
 
 
 def _with_64_bits(jax: Any) -> Any:  # noqa: ANN401

@@ -379,7 +379,7 @@ class Tensors(TensorMapping):
 
     def to_jax(
         self,
-        device: Any = None,  # noqa: ANN401  (a device or a sharding of JAX)
+        device: Any = None,  # noqa: ANN401  (a device, a platform or a sharding of JAX)
         *,
         names: Iterable[str] | None = None,
         copy: bool = False,
@@ -393,7 +393,8 @@ class Tensors(TensorMapping):
         Parameters
         ----------
         device
-            Where to put them, a device or a sharding; by default JAX's default device.
+            Where to put them: a device, a sharding, or a platform such as ``"gpu"``, whose first device is
+            taken. By default JAX's default device.
         names
             The tensors to hand over; by default all but the object graph.
         copy
@@ -407,6 +408,8 @@ class Tensors(TensorMapping):
             JAX has no such dtype: strings; ``.problems`` lists all such tensors.
         TensorNotFoundError
             Some names have no tensor.
+        ValueError
+            JAX has no such platform here.
         """
         return handover.to_jax(self, device, names, copy=copy)
 

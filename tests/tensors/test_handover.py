@@ -241,6 +241,15 @@ def test_the_arrays_of_the_caller_are_not_those_of_jax(tmp_path: Path, jax: Any)
 
 
 @pytest.mark.frameworks
+def test_a_device_of_jax_may_be_a_platform(prefix: Path, jax: Any) -> None:
+    ckpt = ckptfmt.open(prefix)
+    handed = ckpt.to_jax("cpu", names=["large"])
+    assert handed["large"].devices() == {jax.devices("cpu")[0]}
+    with pytest.raises(ValueError, match="device: got 'abacus', want a platform that JAX has here"):
+        ckpt.to_jax("abacus", names=["large"])
+
+
+@pytest.mark.frameworks
 def test_a_file_that_the_caller_has_mapped_is_copied(tmp_path: Path, jax: Any) -> None:
     mine = np.memmap(tmp_path / "mine", np.float32, "w+", shape=(20_000,))
     mine[:] = 1
