@@ -16,6 +16,7 @@ from ckptfmt.converting.sinks.outgoing import Outgoing, outgoing
 from ckptfmt.converting.sinks.sink import Sink
 from ckptfmt.converting.sinks.writing import Writing
 from ckptfmt.converting.sources.open_tensors import open_tensors
+from ckptfmt.converting.sources.tensor_file import TensorFile
 from ckptfmt.converting.targets import TARGETS, load_sink, target_format, target_path
 from ckptfmt.converting.values_source import ValuesSource
 from ckptfmt.converting.verifying import check_written
@@ -175,11 +176,23 @@ def _make_resumable(
         return
     identities = [source_identity(each, writing.fs) for each in sources]
     if None in identities:
-        writing.remarks.append("arrays in memory cannot be recognised later: nothing is kept")
+        writing.remarks.append(_unrecognised(sources[identities.index(None)]))
         return
     how = [FORM, sink.format, os.path.basename(writing.path), writing.metadata]
     options = [writing.max_shard_bytes, writing.compression, recipe]
     writing.key = conversion_key(identities, [how, options], going)
+
+
+def _unrecognised(source: Tensors) -> str:
+    """Return the remark about a source without an identity."""
+    if source.prefix == ValuesSource.path:
+        return "arrays in memory cannot be recognised later: nothing is kept"
+    if isinstance(source, TensorFile):
+        return f"{source.prefix} cannot be recognised later: nothing is kept"
+    return (
+        f"this view of {source.prefix} cannot be recognised later: nothing is kept; "
+        "convert the file itself, and have convert make the changes"
+    )
 
 
 def _check_shards(max_shard_bytes: int | None, format: str) -> None:  # noqa: A002

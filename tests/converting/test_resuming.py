@@ -184,6 +184,17 @@ def test_what_has_no_identity_is_written_from_its_beginning(target: Path) -> Non
     assert conversion.remarks == ("arrays in memory cannot be recognised later: nothing is kept",)
 
 
+def test_a_view_that_has_no_identity_is_written_from_its_beginning(source: Path, target: Path) -> None:
+    with ckptfmt.open(source) as ckpt:
+        view = ckpt.cast("float64")
+        conversion = ckptfmt.convert(view, target, resume=True)
+    remark = f"this view of {source} cannot be recognised later: nothing is kept; "
+    assert conversion.remarks == (remark + "convert the file itself, and have convert make the changes",)
+    with ckptfmt.open_tensors(target) as file:
+        again = ckptfmt.convert(file.select("*"), target.with_name("again.npz"), resume=True)
+    assert again.remarks[0].startswith(f"this view of {target} cannot be recognised later")
+
+
 def test_files_of_other_programs_are_recognised(source: Path, target: Path) -> None:
     ckptfmt.convert(source, target)
     again = target.with_name("again.safetensors")
