@@ -16,12 +16,14 @@ from ckptfmt.converting.sinks.outgoing import Outgoing, outgoing
 from ckptfmt.converting.sinks.sink import Sink
 from ckptfmt.converting.sinks.writing import Writing
 from ckptfmt.converting.sources.open_tensors import open_tensors
+from ckptfmt.converting.sources.safetensors_index import INDEX_SUFFIX as SHARDS_SUFFIX
 from ckptfmt.converting.sources.tensor_file import TensorFile
 from ckptfmt.converting.targets import TARGETS, load_sink, target_format, target_path
 from ckptfmt.converting.values_source import ValuesSource
 from ckptfmt.converting.verifying import check_written
 from ckptfmt.dtypes import DType
-from ckptfmt.errors import ConversionError, NameConflictError
+from ckptfmt.errors import AlreadyExistsError, ConversionError, NameConflictError
+from ckptfmt.filenames import INDEX_SUFFIX
 from ckptfmt.integrity import Progress
 from ckptfmt.plans.casts import converted, is_exact
 from ckptfmt.storage.filesystem import Filesystem
@@ -77,6 +79,22 @@ class Preparation:
     def nbytes(self) -> int:
         """Bytes of all values."""
         return sum(each.nbytes for each in self.tensors)
+
+    def check_target(self) -> None:
+        """Raise AlreadyExistsError if writing would: the target exists, and is not to be replaced."""
+        if self.writing.overwrite:
+            return
+        fs, path, format_ = self.writing.fs, self.writing.path, self.sink.format
+        paths = [path]
+        if format_ == "checkpoint":
+            paths = [path.removesuffix(INDEX_SUFFIX) + INDEX_SUFFIX]
+        elif format_ == "safetensors":
+            # Readers take a file of one name for the model, whether it is the index or the only one.
+            file = path.removesuffix(SHARDS_SUFFIX)
+            paths = [file + SHARDS_SUFFIX, file]
+        for each in paths:
+            if fs.path_type(each) == "file" or (not TARGETS[format_].name and _is_full(fs, each)):
+                raise AlreadyExistsError(each)
 
     def carry_out(
         self, *, verify: bool = False, progress: Progress | None = None, verifying: Progress | None = None
@@ -155,6 +173,14 @@ def _cast_effect(dtype: DType) -> str:
     # Most of float8 have no infinity, and float4 has no NaN either.
     end = "infinite" if np.isinf(most) else "NaN" if np.isnan(most) else "the largest that it has"
     return f"values are rounded, and those that are too large become {end}"
+
+
+def _is_full(fs: Filesystem, path: str) -> bool:
+    """Return whether a path is that of a directory with something in it; an empty one counts as missing."""
+    if fs.path_type(path) != "directory":
+        return False
+    listing = fs.list_directory(path)
+    return bool(listing.files or listing.directories)
 
 
 def _metadata(sources: Iterable[Tensors], origin: str, plan: plans.Plan | None) -> dict[str, str]:

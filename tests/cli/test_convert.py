@@ -124,6 +124,18 @@ def test_the_dry_run_finds_an_existing_target(source: Path, tmp_path: Path) -> N
     assert run("convert", source, target, "--weights", "--dry-run", "--overwrite").exit_code == 0
 
 
+@pytest.mark.parametrize("name", ["new.zarr", "new.ckpt", "new.safetensors"])
+def test_the_dry_run_finds_what_writing_would(name: str, source: Path, tmp_path: Path) -> None:
+    """A directory; an index; and shards, where a single file is to be written."""
+    shards = ["--max-shard-size", "48"] if name == "new.safetensors" else []
+    command = ("convert", source, tmp_path / name, "--weights")
+    assert run(*command, *shards).exit_code == 0
+    written, dry = run(*command), run(*command, "--dry-run")
+    assert (dry.exit_code, dry.stderr) == (2, written.stderr)
+    assert "pass --overwrite to replace it" in dry.stderr
+    assert run(*command, "--dry-run", "--overwrite").exit_code == 0
+
+
 @pytest.mark.parametrize("suffix", ["msgpack", "orbax"])
 def test_the_dry_run_finds_names_that_a_tree_cannot_hold(suffix: str, tmp_path: Path) -> None:
     ckptfmt.save(tmp_path / "model", {"W1": np.ones(2), "W1/Adam": np.ones(2), "b": np.ones(2)})

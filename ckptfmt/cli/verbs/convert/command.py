@@ -32,8 +32,7 @@ from ckptfmt.converting.naming import named
 from ckptfmt.converting.preparation import Destination, Preparation, prepare
 from ckptfmt.converting.sinks.outgoing import Outgoing
 from ckptfmt.converting.targets import TARGETS, target_format
-from ckptfmt.errors import AlreadyExistsError, CkptfmtError
-from ckptfmt.storage.local import LOCAL
+from ckptfmt.errors import CkptfmtError
 from ckptfmt.text.printing import shape_text
 
 FORMATS = "\n\n".join(f"{name}: {target.what}" for name, target in TARGETS.items())
@@ -151,8 +150,8 @@ def command(
         with _usage_errors():
             prepared = prepare(given, changing, destination, None)
             conversion = None if dry_run else _carry_out(prepared, verify=verify)
-        if dry_run and not overwrite and LOCAL.path_type(prepared.writing.path) == "file":
-            raise AlreadyExistsError(prepared.writing.path)
+        if dry_run:
+            prepared.check_target()
         if as_json:
             write_json(_document(prepared, conversion))
             return ExitCode.FINE
