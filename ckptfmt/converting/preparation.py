@@ -170,7 +170,7 @@ def _cast_effect(dtype: DType) -> str:
         return "values that do not fit wrap around"
     with np.errstate(all="ignore"):
         most = converted(np.array(np.finfo(np.float64).max), dtype.numpy)
-    # Most of float8 have no infinity, and float4 has no NaN either.
+    # Most float8 types have no infinity, and float4 has no NaN either.
     end = "infinite" if np.isinf(most) else "NaN" if np.isnan(most) else "the largest that it has"
     return f"values are rounded, and those that are too large become {end}"
 
