@@ -22,7 +22,7 @@ from ckptfmt.converting.sinks.torch import TorchSink
 from ckptfmt.converting.sinks.writing import Writing
 from ckptfmt.converting.sources.torch_pickle import read_torch_pickle
 from ckptfmt.converting.sources.torch_values import LATER_DTYPES, STORAGES
-from ckptfmt.errors import CkptfmtError, ConversionError, CorruptError, LimitError, UnsupportedError
+from ckptfmt.errors import CkptfmtError, ConversionError, LimitError, UnsupportedError
 from ckptfmt.storage.local import LOCAL
 from tests.support.memory_filesystem import MemoryFilesystem
 
@@ -322,11 +322,13 @@ def test_a_byte_that_stands_for_gigabytes_is_refused_when_it_is_read() -> None:
         tensors["w"]
 
 
-def test_names_that_two_tensors_have_are_an_error() -> None:
+@pytest.mark.parametrize("keys", [(b"X\x01\0\0\0a", b"X\x03\0\0\0a/w"), (b"K\x01", b"X\x03\0\0\x001/w")])
+def test_names_that_two_tensors_have_are_unsupported(keys: tuple[bytes, bytes]) -> None:
     inner = TENSOR[2:-1]
-    content = b"\x80\x02}(X\x01\0\0\0a" + inner + b"X\x03\0\0\0a/w" + inner[7:-1] + b"u."
-    with pytest.raises(CorruptError, match="several tensors are named 'a/w'"):
+    content = b"\x80\x02}(" + keys[0] + inner + keys[1] + inner[7:-1] + b"u."
+    with pytest.raises(UnsupportedError, match=r"several tensors are named '[a1]/w'") as caught:
         opened(archive(content, data_0=SIX.tobytes()))
+    assert caught.value.file == "/w.pt"
 
 
 def test_names_may_be_empty(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ from ckptfmt.converting.sources.torch_values import TorchTensor
 from ckptfmt.converting.sources.zip_archive import ZipArchive
 from ckptfmt.converting.sources.zip_directory import Member
 from ckptfmt.dtypes import DType
-from ckptfmt.errors import CkptfmtError, CorruptError
+from ckptfmt.errors import CkptfmtError, CorruptError, UnsupportedError
 from ckptfmt.limits import Limits
 from ckptfmt.storage.filesystem import Filesystem
 
@@ -138,7 +138,9 @@ def _by_name(content: object, limits: Limits, stored: int, path: str) -> dict[st
             limits.check_memory("names of tensors", memory, stored, file=path)
         if isinstance(tensor, TorchTensor):
             if name in named:
-                raise CorruptError(f"several tensors are named {name!r}", file=path)
+                raise UnsupportedError(
+                    f"several tensors are named {name!r}, from keys with slashes or of numbers", file=path
+                )
             named[name] = tensor
     return named
 
