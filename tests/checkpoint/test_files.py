@@ -44,7 +44,7 @@ _RECORD = (12).to_bytes(8, "little") + mask(crc32c((12).to_bytes(8, "little"))).
 
 OTHER_FORMATS = {
     "HDF5": (b"\x89HDF\r\n\x1a\n" + bytes(100), "an HDF5 file, as Keras writes, not .*: h5py reads it"),
-    "Keras 3": (_zip(b"metadata.json"), r"a Keras 3 model \(.keras\), not"),
+    "Keras 3": (_zip(b"metadata.json"), r"a Keras model \(.keras\), not"),
     "npz": (
         _zip(b"arr_0.npy"),
         "a NumPy .npz archive, not .*: ckptfmt.open_tensors reads it, and numpy.load",
