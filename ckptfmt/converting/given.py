@@ -28,6 +28,8 @@ class Given(NamedTuple):
     """What writes it, if it is more than tensors; None for the sink of the format."""
     remarks: Sequence[str] = ()
     """What the user should know, in whole sentences."""
+    layers: Mapping[str, str] | None = None
+    """Names of the layers by their paths, if the target is a model that needs all variables."""
 
 
 def given_tensors(source: Convertible, fs: Filesystem | None, limits: Limits) -> list[Tensors]:

@@ -41,7 +41,7 @@ def open_given(
         if len(tensors) != 1:
             raise ValueError(f"source: got {len(tensors)} of them, want one model for {format}")
         model = keras.opened_keras_model(tensors[0], config, files, limits)
-    return Given([model.tensors], _sink(model, format), model.notes)
+    return Given([model.tensors], _sink(model, format), model.notes, model.names)
 
 
 def _sink(model: keras.KerasModel, format: str) -> Sink:  # noqa: A002

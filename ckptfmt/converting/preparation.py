@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -31,6 +31,7 @@ from ckptfmt.storage.local import LocalFilesystem, writing_filesystem
 from ckptfmt.tensors.mapping import TensorMapping
 from ckptfmt.tensors.tensors import CastView, Tensors
 from ckptfmt.text.closest import closest_names, did_you_mean
+from ckptfmt.text.quoting import listed
 
 FORM = 1
 """Raised when a later version writes other bytes for the same tensors, so as not to go on with old ones."""
@@ -39,6 +40,9 @@ _NAME_ADVICE = "pass model_only=True, exclude= or plan="
 
 _MOST_PLAN = 64 << 10
 """Characters of the longest plan that a target keeps: every reader of the file reads all metadata."""
+
+_MOST_LISTED = 20
+"""Layers that a remark lists."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +148,7 @@ def prepare(given: Given, changes: Changes, target: Destination, fs: Filesystem 
         _compression(target.compression, sink.format),
         _metadata(given.sources, origin, changes.plan),
         sync=target.sync,
-        remarks=[*given.remarks, *_cast_remarks(views)],
+        remarks=[*given.remarks, *_cast_remarks(views), *_left_out(given, going)],
     )
     if target.resume:
         _make_resumable(writing, sink, given.sources, changes.recipe, going)
@@ -181,6 +185,21 @@ def _is_full(fs: Filesystem, path: str) -> bool:
         return False
     listing = fs.list_directory(path)
     return bool(listing.files or listing.directories)
+
+
+def _left_out(given: Given, going: Iterable[Outgoing]) -> Iterator[str]:
+    """Iterate over remarks on layers of a Keras model whose variables are not written."""
+    if given.layers is None:
+        return
+    written = {each.name for each in going}
+    absent = [name for each in given.sources for name in each if name not in written]
+    if absent:
+        paths = dict.fromkeys(name.rpartition("vars/")[0].rstrip("/") for name in absent)
+        layers = [given.layers.get(path) or path or "the model" for path in paths]
+        yield (
+            "Keras cannot load the file into the model, since variables of these layers are left out: "
+            f"{listed(layers, _MOST_LISTED)}"
+        )
 
 
 def _metadata(sources: Iterable[Tensors], origin: str, plan: plans.Plan | None) -> dict[str, str]:

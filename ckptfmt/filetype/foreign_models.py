@@ -25,7 +25,10 @@ from ckptfmt.filetype.signs import (
 )
 
 _TORCH = "torch.load reads it, if you trust it: loading a pickle runs code"
-_KERAS = "keras.models.load_model reads it"
+_KERAS = (
+    "keras.models.load_model reads it, and 'ckptfmt convert' makes a model of Keras 2 one of Keras 3; "
+    "ckptfmt.open_tensors reads its weights"
+)
 _HDF5_READER = "ckptfmt.open_tensors reads it, and h5py"
 _FLAX = "ckptfmt.open_tensors reads it, and flax.serialization.msgpack_restore"
 _HUGGING_FACE = "transformers reads it with from_pretrained; safetensors, torch.load or h5py read the weights"
@@ -91,7 +94,7 @@ _HDF5_FILES = (
     ),
     Kind(
         "a Keras model in HDF5 (.h5)",
-        f"{_KERAS}; ckptfmt.open_tensors reads its weights",
+        _KERAS,
         (begins_and_has(_HDF5, rb"model_config"),),
         tensors="hdf5",
     ),
@@ -108,8 +111,8 @@ _HDF5_FILES = (
         tensors="hdf5",
     ),
     Kind(
-        "a Keras 3 model (.keras)",
-        f"{_KERAS}; ckptfmt.open_tensors reads its weights",
+        "a Keras model (.keras)",
+        _KERAS,
         (
             zip_begins(r"\A(metadata\.json|config\.json|model\.weights\.h5)\Z"),
             zip_has(r"(\A|/)config\.json\Z", r"(\A|/)model\.weights\.(h5|npz)\Z"),

@@ -34,6 +34,9 @@ _HARMLESS = frozenset(
 _TRAINED_WITH = frozenset(("renorm", "renorm_clipping", "renorm_momentum"))
 """Arguments that Keras 3 has, but not always had, and that add variables which only training reads."""
 
+_CHOSEN = {"rng_type": "stateful"}
+"""What ``get_config`` says of an argument whose default, None, leaves the choice to Keras 2."""
+
 _UNSAID = frozenset(
     (
         *("batch_input_shape", "input_shape", "input_length", "query_shape", "key_shape", "value_shape"),
@@ -119,6 +122,8 @@ def _leave_out(known: KerasClass, argument: str, value: Json, path: str, work: W
     """Leave out an argument that Keras 3 does not have; refuse the layer if it changes what it computes."""
     default = known.keras_2.get(argument)
     if argument in _UNSAID or value is None or value is False or value == default:
+        return
+    if default is None and argument in _CHOSEN and value == _CHOSEN[argument]:
         return
     kind = kind_of(argument)
     if kind is not None and is_description(value) and isinstance(default, str):

@@ -15,7 +15,7 @@ Source: Keras 2 ``saving/legacy/hdf5_format.py``, ``engine/base_layer.py``.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 from ckptfmt.errors import UnsupportedError
@@ -63,7 +63,8 @@ def _place(layer: Layer, names: Sequence[str], placed: Placed) -> None:
         placed.tensors |= {variable_path(layer.path, at): name for at, name in enumerate(names)}
         placed.guessed.append(layer.where)
         return
-    trained, rest = _split(layer)
+    shared = dict(_shared_kernels(layer))
+    trained, rest = _split(layer, shared)
     slots = trained + rest
     if len(slots) != len(names):
         want = listed([variable.names[0] for _, variable in slots], 20)
@@ -78,6 +79,22 @@ def _place(layer: Layer, names: Sequence[str], placed: Placed) -> None:
                 f"layer {shortened(layer.name)!r}: got weight {shortened(name)!r}, want {variable.names[0]!r}"
             )
         placed.tensors[path] = name
+    for path, (slot, _) in shared.items():
+        placed.tensors[path] = placed.tensors[slot]
+
+
+def _shared_kernels(layer: Layer) -> Iterator[tuple[str, Slot]]:
+    """Iterate over the kernels that two layers have, by their paths in the wrapped layers.
+
+    A SpectralNormalization also calls the kernel of its layer its own, so Keras 2 lists it once, as the
+    wrapper's, by the name that the wrapped layer gave it; Keras 3 stores it for each of the two.
+    """
+    for each in layer.walk():
+        if each.class_name == "SpectralNormalization":
+            for inner in each.layers[:1]:
+                for path, variable in inner.places():
+                    if variable.names[0] in ("kernel", "embeddings"):
+                        yield path, (each.places()[0][0], variable)
 
 
 def _sorted_by_name(slots: list[Slot], names: Sequence[str]) -> list[Slot]:
@@ -95,12 +112,20 @@ def own_name(name: str) -> str:
     return re.sub(r"(_\d+)?(:\d+)?$", "", name.rpartition("/")[2])
 
 
-def _split(layer: Layer) -> tuple[list[Slot], list[Slot]]:
-    """Return the variables of a layer and those in it that training changes, and the rest."""
-    places = [place for place in layer.places() if place[1].key is None]
+def _split(layer: Layer, shared: Mapping[str, Slot]) -> tuple[list[Slot], list[Slot]]:
+    """Return the variables of a layer and those in it that training changes, and the rest.
+
+    A shared kernel counts as the outer layer's; see :func:`_shared_kernels`.
+    """
+    names = dict(shared.values())
+    places = [
+        (path, names.get(path, variable))
+        for path, variable in layer.places()
+        if variable.key is None and path not in shared
+    ]
     trained = [slot for slot in places if slot[1].is_trained]
     rest = [slot for slot in places if not slot[1].is_trained]
-    inner = [_split(each) for each in layer.layers]
+    inner = [_split(each, shared) for each in layer.layers]
     trained_inside = [slot for each, _ in inner for slot in each]
     rest_inside = [slot for _, each in inner for slot in each]
     if layer.is_trained:

@@ -47,7 +47,7 @@ OTHER_FORMATS = {
         b"\x89HDF\r\n\x1a\n" + bytes(100),
         "an HDF5 file, as Keras writes, not .*: ckptfmt.open_tensors reads it",
     ),
-    "Keras 3": (_zip(b"metadata.json"), r"a Keras 3 model \(.keras\), not"),
+    "Keras 3": (_zip(b"metadata.json"), r"a Keras model \(.keras\), not"),
     "npz": (
         _zip(b"arr_0.npy"),
         "a NumPy .npz archive, not .*: ckptfmt.open_tensors reads it, and numpy.load",

@@ -19,7 +19,7 @@ from ckptfmt.converting.sources.safetensors_header import (
     decode_safetensors_header,
     read_safetensors_header,
 )
-from ckptfmt.errors import CorruptError, PathNotFoundError, UnsupportedError
+from ckptfmt.errors import ConversionError, CorruptError, PathNotFoundError, UnsupportedError
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.storage.local import LocalFilesystem
 from tests.support.memory_filesystem import MemoryFilesystem
@@ -114,13 +114,35 @@ def test_two_tensors_of_one_name_are_an_error_since_readers_would_differ() -> No
         decode_safetensors_header(b'{"a": ' + member + b', "a": ' + member + b"}", 8)
 
 
-def test_a_dtype_that_tensorflow_lacks_is_unsupported() -> None:
-    header = json.dumps({"a": tensor("F8_E8M0", [8], [0, 8])}).encode()
-    with pytest.raises(UnsupportedError, match=r"tensor 'a': TensorFlow has no dtype F8_E8M0"):
-        decode_safetensors_header(header, 8)
-    fs = MemoryFilesystem({"/w.safetensors": struct.pack("<Q", len(header)) + header + bytes(8)})
-    with pytest.raises(UnsupportedError, match=r"^/w\.safetensors: tensor 'a': TensorFlow has"):
-        header_of(fs, "/w.safetensors")
+@pytest.mark.parametrize(
+    ("code", "shape", "size"), [("F8_E8M0", [8], 8), ("F4", [2, 4], 4), ("F6_E2M3", [4], 3), ("X9", [3], 7)]
+)
+def test_a_dtype_that_tensorflow_lacks_is_listed_and_only_that_tensor_refused(
+    code: str, shape: list[int], size: int, tmp_path: Path
+) -> None:
+    members = {"a": tensor(), "b": tensor(code, shape, [8, 8 + size])}
+    fs = MemoryFilesystem({"/w.safetensors": content(members, bytes(8 + size))})
+    tensors = ckptfmt.open_tensors("/w.safetensors", fs=fs)
+    assert tensors["a"].tolist() == [0, 0]
+    assert (tensors.entries["b"].dtype, tensors.entries["b"].shape) == ("variant", tuple(shape))
+    for read in (lambda: tensors["b"], lambda: tensors.slice("b")[:1]):
+        with pytest.raises(UnsupportedError, match=f"tensor 'b': dtype {code} is not read") as caught:
+            read()
+        assert caught.value.file == "/w.safetensors"
+    path = tmp_path / "w.safetensors"
+    path.write_bytes(content(members, bytes(8 + size)))
+    with pytest.raises(ConversionError) as refused:
+        ckptfmt.convert(path, tmp_path / "w.npz")
+    assert set(refused.value.problems) == {"b"}
+    ckptfmt.convert(path, tmp_path / "w.npz", exclude="b")
+    assert list(ckptfmt.open_tensors(tmp_path / "w.npz")) == ["a"]
+
+
+@pytest.mark.parametrize(("code", "shape", "size"), [("F8_E8M0", [8], 7), ("F4", [3], 2), ("F4", [4], 4)])
+def test_a_dtype_that_is_not_read_has_the_bytes_of_its_shape(code: str, shape: list[int], size: int) -> None:
+    header = json.dumps({"a": tensor(code, shape, [0, size])}).encode()
+    with pytest.raises(CorruptError, match=f"tensor 'a': got {size} bytes for {code}"):
+        decode_safetensors_header(header, size)
 
 
 def test_so_many_dimensions_that_their_product_would_take_long_are_unsupported() -> None:

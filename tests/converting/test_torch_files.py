@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import io
 import pickle
 import pickletools
@@ -22,7 +23,7 @@ from ckptfmt.converting.sinks.torch import TorchSink
 from ckptfmt.converting.sinks.writing import Writing
 from ckptfmt.converting.sources.torch_pickle import read_torch_pickle
 from ckptfmt.converting.sources.torch_values import LATER_DTYPES, STORAGES
-from ckptfmt.errors import CkptfmtError, ConversionError, CorruptError, LimitError, UnsupportedError
+from ckptfmt.errors import CkptfmtError, ConversionError, LimitError, UnsupportedError
 from ckptfmt.storage.local import LOCAL
 from tests.support.memory_filesystem import MemoryFilesystem
 
@@ -244,6 +245,49 @@ def test_nothing_is_imported_or_called(tmp_path: Path) -> None:
     assert not mark.exists()
 
 
+@pytest.mark.frameworks
+@pytest.mark.parametrize("protocol", [2, 4])
+@pytest.mark.filterwarnings("ignore")
+def test_what_is_not_read_beside_tensors_is_listed_or_passed_over(
+    protocol: int, tmp_path: Path, torch: Any
+) -> None:
+    good = torch.arange(3.0)
+    unreadable = {
+        "sparse": torch.eye(3).to_sparse(),
+        "quantized": torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.qint8),
+        "meta": torch.ones(2, device="meta"),
+        "conj": torch.ones(2, dtype=torch.complex64).conj(),
+        "array": np.ones(2),
+        "model": torch.nn.Linear(2, 2),
+        "f8": torch.ones(2).to(torch.float8_e8m0fnu),
+    }
+    passed_over = {
+        "scalar": np.float64(3),
+        "args": argparse.Namespace(rate=0.1, sizes=[1, 2], path=Path("a")),
+        "set": {1, 2},
+        "frozen": frozenset("a"),
+        "bytes": b"a" * 300,
+        "long": 1 << 3000,
+        "dtype": torch.float32,
+        "device": torch.device("cpu"),
+        "class": argparse.Namespace,
+        "keys": {None: 1, (1, "a"): 2, 0.5: 3, torch.float32: 4},
+    }
+    saved = {"good": good, **unreadable, **passed_over, "at": {0.5: good}}
+    torch.save(saved, tmp_path / "w.pt", pickle_protocol=protocol)
+    with ckptfmt.open_tensors(tmp_path / "w.pt") as tensors:
+        assert list(tensors) == ["good", *unreadable, "at/0.5"]
+        assert tensors["good"].tolist() == tensors["at/0.5"].tolist() == [0, 1, 2]
+        for name in unreadable:
+            assert tensors.entries[name].dtype == "variant"
+            with pytest.raises(UnsupportedError, match=f"tensor '{name}': ") as caught:
+                tensors[name]
+            assert caught.value.file == str(tmp_path / "w.pt")
+    with pytest.raises(ConversionError) as refused:
+        ckptfmt.convert(tmp_path / "w.pt", tmp_path / "w.safetensors")
+    assert set(refused.value.problems) == set(unreadable)
+
+
 TENSOR = (
     b"\x80\x02}X\x01\0\0\0wctorch._utils\n_rebuild_tensor_v2\n((X\x07\0\0\0storagectorch\nFloatStorage\n"
     b"X\x01\0\0\x000X\x03\0\0\0cpuK\x06tQK\x00K\x02K\x03\x86K\x03K\x01\x86\x89}tRs."
@@ -266,11 +310,11 @@ def test_the_tensor_of_these_tests_is_read() -> None:
         (b"tQK\x00", b"tQJ\xff\xff\xff\xff", "want a number from 0"),
         (b"tQK\x00", b"tQ\x8a\xff" + b"\x7f" * 255, "want a number from 0"),
         (b"X\x01\0\0\x000X", b"X\x01\0\0\x001X", "no member data/1"),
-        (b"FloatStorage", b"QInt8Storage", "it needs torch.QInt8Storage"),
+        (b"FloatStorage", b"QInt8Storage", "tensor 'w': a storage of torch.QInt8Storage"),
         (b"X\x07\0\0\0storage", b"X\x06\0\0\0module", "a reference to 'module'"),
-        (b"\x89}tR", b"\x89}}X\x01\0\0\0aK\x01stR", "a tensor with metadata"),
+        (b"\x89}tR", b"\x89}}X\x01\0\0\0aK\x01stR", "tensor 'w': a tensor with metadata"),
         (b"K\x03K\x01\x86", b"K\x01\x85", "got 1 strides for 2 dimensions"),
-        (b"_rebuild_tensor_v2", b"_rebuild_qtensor", "it needs torch._utils._rebuild_qtensor"),
+        (b"_rebuild_tensor_v2", b"_rebuild_qtensor", "tensor 'w': it needs torch._utils._rebuild_qtensor"),
         (b"\x80\x02}", b"\x80\x02", "does not fit"),
         (b"}X\x01\0\0\0w", b"}}", "does not fit"),
         (b"tR", b"t2R", "instruction b'2'"),
@@ -281,7 +325,7 @@ def test_the_tensor_of_these_tests_is_read() -> None:
 def test_a_hostile_pickle_is_an_error_with_its_file(old: bytes, new: bytes, why: str) -> None:
     assert old in TENSOR
     with pytest.raises(CkptfmtError, match=why.replace("(", r"\(")) as caught:
-        opened(archive(TENSOR.replace(old, new, 1), data_0=SIX.tobytes()))
+        opened(archive(TENSOR.replace(old, new, 1), data_0=SIX.tobytes()))["w"]
     assert caught.value.file == "/w.pt"
 
 
@@ -309,6 +353,35 @@ def test_dictionaries_that_stand_for_millions_of_names_are_refused() -> None:
         opened(archive(content + b"."))
 
 
+class _Holder:
+    def __init__(self, content: object) -> None:
+        self.content = content
+
+
+def test_objects_beside_tensors_are_listed_if_they_have_tensors_in_them() -> None:
+    inner = TENSOR[2:-1]
+    holder = pickle.dumps(_Holder(None), 2)
+    assert holder.count(b"N") == 1  # the content
+    objects = {b"none": holder[2:-1], b"some": holder[2:-1].replace(b"N", inner[:-1] + b"s", 1)}
+    content = b"\x80\x02" + inner[:-1] + b"s"
+    for name, each in objects.items():
+        # Without what puts into the memo, which all share.
+        content += b"X\x04\0\0\0" + name + each + b"s"
+    tensors = opened(archive(content + b".", data_0=SIX.tobytes()))
+    assert list(tensors) == ["w", "some"]
+    with pytest.raises(UnsupportedError, match=r"tensor 'some': it needs .*_Holder"):
+        tensors["some"]
+
+
+def test_objects_that_share_parts_are_read_in_time() -> None:
+    # Each of 20,000 objects has the same list of 20,000 numbers and lists.
+    content = b"\x80\x02" + TENSOR[2:-1] + b"X\x01\0\0\0l](" + b"]" * 20_000 + b"eq\x00s"
+    for number in range(20_000):
+        key = str(number).encode()
+        content += b"X" + len(key).to_bytes(4, "little") + key + b"ca\nb\nh\x00\x85Rs"
+    assert list(opened(archive(content + b".", data_0=SIX.tobytes()))) == ["w"]
+
+
 def test_a_dictionary_in_itself_is_refused() -> None:
     with pytest.raises(LimitError, match="max_depth"):
         opened(archive(b"\x80\x02}q\x00K\x01h\x00s."))
@@ -322,11 +395,13 @@ def test_a_byte_that_stands_for_gigabytes_is_refused_when_it_is_read() -> None:
         tensors["w"]
 
 
-def test_names_that_two_tensors_have_are_an_error() -> None:
+@pytest.mark.parametrize("keys", [(b"X\x01\0\0\0a", b"X\x03\0\0\0a/w"), (b"K\x01", b"X\x03\0\0\x001/w")])
+def test_names_that_two_tensors_have_are_unsupported(keys: tuple[bytes, bytes]) -> None:
     inner = TENSOR[2:-1]
-    content = b"\x80\x02}(X\x01\0\0\0a" + inner + b"X\x03\0\0\0a/w" + inner[7:-1] + b"u."
-    with pytest.raises(CorruptError, match="several tensors are named 'a/w'"):
+    content = b"\x80\x02}(" + keys[0] + inner + keys[1] + inner[7:-1] + b"u."
+    with pytest.raises(UnsupportedError, match=r"several tensors are named '[a1]/w'") as caught:
         opened(archive(content, data_0=SIX.tobytes()))
+    assert caught.value.file == "/w.pt"
 
 
 def test_names_may_be_empty(tmp_path: Path) -> None:

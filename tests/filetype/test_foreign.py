@@ -49,6 +49,11 @@ def test_a_file_is_recognised(what: str, name: str, content: Content, tmp_path: 
     assert kind.what == what
 
 
+@pytest.mark.parametrize("what", ["a Keras model (.keras)", "a Keras model in HDF5 (.h5)"])
+def test_keras_files_are_sent_to_the_verb_that_brings_them_to_keras_3(what: str) -> None:
+    assert "'ckptfmt convert' makes a model of Keras 2 one of Keras 3" in named(what).reader
+
+
 @EACH_FILE
 def test_every_function_says_what_a_file_is(what: str, name: str, content: Content, tmp_path: Path) -> None:
     path = make(content, tmp_path / name)

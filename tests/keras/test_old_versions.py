@@ -12,7 +12,9 @@ import pytest
 
 import ckptfmt
 from ckptfmt.errors import UnsupportedError
+from ckptfmt.keras.listed_variables import place_listed
 from ckptfmt.keras.saved_models import saved_description
+from ckptfmt.keras.structure import structure
 from ckptfmt.keras.translate import translate
 from ckptfmt.keras.weight_changes import FromCudnn
 from ckptfmt.proto import messages
@@ -259,6 +261,30 @@ def test_spectral_normalization_keeps_its_layer() -> None:
     new = build(translate({"class_name": "Sequential", "config": {"name": "s", "layers": [layer]}}))
     assert new.layers[0].power_iterations == 3
     assert new.layers[0].layer.units == 2
+
+
+def test_the_kernel_of_spectral_normalization_is_listed_once() -> None:
+    inner = {"class_name": "Embedding", "config": {"name": "e", "input_dim": 3, "output_dim": 2}}
+    for wrapped, listed in (
+        (dense("d", 2), ["sn/kernel:0", "sn/bias:0", "sn/vector_u:0"]),
+        (inner, ["sn/embeddings:0", "sn/vector_u:0"]),
+    ):
+        config = {"name": "sn", "layer": wrapped, "batch_input_shape": [None, 4]}
+        layer = {"class_name": "SpectralNormalization", "config": config}
+        model = {"class_name": "Sequential", "config": {"name": "s", "layers": [layer]}}
+        placed = place_listed(structure(translate(model).config), {"sn": listed}).tensors
+        path = "layers/spectral_normalization"
+        assert placed[f"{path}/vars/0"] == placed[f"{path}/layer/vars/0"] == listed[0]
+        assert placed[f"{path}/vars/1"] == "sn/vector_u:0"
+        assert placed.get(f"{path}/layer/vars/1") == ("sn/bias:0" if len(listed) == 3 else None)
+
+
+def test_the_generator_that_keras_2_chooses_by_default_is_no_remark() -> None:
+    config = {"name": "flip", "rng_type": "stateful", "batch_input_shape": [None, 4, 4, 3]}
+    for rng_type, dropped in (("stateful", []), ("stateless", [("flip", "rng_type", "stateless")])):
+        layer = {"class_name": "RandomFlip", "config": {**config, "rng_type": rng_type}}
+        translation = translate({"class_name": "Sequential", "config": {"name": "s", "layers": [layer]}})
+        assert list(translation.dropped) == dropped
 
 
 def test_time_major_layers_are_refused() -> None:

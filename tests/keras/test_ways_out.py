@@ -31,6 +31,16 @@ MODEL = Path(__file__).parent.parent / "data" / "keras" / "flowers"
 RENAMING = "version = 1\n[[step]]\nrename = '/'\nto = '.'\n"
 
 
+@pytest.mark.parametrize("name", ["new.keras", "new.weights.h5"])
+def test_variables_that_are_left_out_are_remarked_by_layer(name: str, tmp_path: Path) -> None:
+    whole = ckptfmt.convert(MODEL, tmp_path / name)
+    assert not any("left out" in each for each in whole.remarks)
+    part = ckptfmt.convert(MODEL, tmp_path / name, exclude="layers/dense/vars/0", overwrite=True)
+    (remark,) = (each for each in part.remarks if each not in whole.remarks)
+    assert remark.startswith("Keras cannot load the file into the model, since variables of these layers are")
+    assert remark.endswith("left out: 'hidden'")
+
+
 # --- vocabularies -------------------------------------------------------------------------------------------
 
 

@@ -310,7 +310,7 @@ FILES: dict[str, dict[str, Content]] = {
         "data.h5": with_h5py(plain_h5),
         "user_block.h5": with_h5py(plain_h5, userblock_size=512),
     },
-    "a Keras 3 model (.keras)": {
+    "a Keras model (.keras)": {
         "model.keras": keras_3(".keras"),
         "archive.keras": zipped("metadata.json", "config.json", "model.weights.h5"),
     },

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 
 from ckptfmt.arrays.shape import MAX_RANK, Shape
 from ckptfmt.converting.sources.hdf5_library import h5py
-from ckptfmt.converting.sources.hdf5_types import UNREADABLE, StoredType, StoredTypes
+from ckptfmt.converting.sources.hdf5_types import StoredType, StoredTypes
+from ckptfmt.converting.sources.source import UNREADABLE
 from ckptfmt.errors import CorruptError
 from ckptfmt.limits import Limits
 from ckptfmt.storage.file import RandomAccessFile

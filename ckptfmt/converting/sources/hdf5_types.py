@@ -8,10 +8,8 @@ import numpy as np
 
 from ckptfmt.converting.sources.hdf5_heap import PLACES
 from ckptfmt.converting.sources.hdf5_library import h5py
+from ckptfmt.converting.sources.source import UNREADABLE
 from ckptfmt.dtypes import DType, as_dtype
-
-UNREADABLE = as_dtype("variant")
-"""The dtype of a dataset whose type TensorFlow does not have: an entry has to have one."""
 
 STRING = as_dtype("string")
 

@@ -1,6 +1,7 @@
 """safetensors: one file, or several that an ``.index.json`` names.
 
-Arrays are views of the mapped file. The package ``safetensors`` is not needed: its ``numpy`` face copies each
+Tensors of dtypes that TensorFlow lacks are listed, and reading one is refused. Arrays are views of the
+mapped file. The package ``safetensors`` is not needed: its ``numpy`` face copies each
 tensor, and has no bfloat16 or float8 without torch.
 """
 
@@ -16,7 +17,7 @@ from ckptfmt.checkpoint.slices import Region, whole, within
 from ckptfmt.converting.sources.safetensors_header import Extent, read_safetensors_header
 from ckptfmt.converting.sources.safetensors_index import INDEX_SUFFIX, read_index
 from ckptfmt.converting.sources.source import Source, Stored
-from ckptfmt.errors import CorruptError
+from ckptfmt.errors import CorruptError, UnsupportedError
 from ckptfmt.limits import Limits
 from ckptfmt.storage.file import RandomAccessFile
 from ckptfmt.storage.filesystem import Filesystem
@@ -42,6 +43,10 @@ class SafetensorsSource:
     def read(self, name: str, region: Region | None) -> Array:
         """Return a tensor, or a region of it; of a file that is not mapped, only the rows are read."""
         file, start, extent = self._places[name]
+        if extent.refused:
+            raise UnsupportedError(
+                f"tensor {name!r}: {extent.refused}", file=file.name, offset=start + extent.start
+            )
         shape = extent.shape
         offset, size = start + extent.start, extent.stop - extent.start
         at = None if region is None else within(region, whole(shape))

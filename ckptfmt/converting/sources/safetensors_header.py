@@ -21,9 +21,11 @@ import struct
 from typing import Any, NamedTuple
 
 from ckptfmt.arrays.shape import MAX_RANK, Shape
+from ckptfmt.converting.sources.source import UNREADABLE
 from ckptfmt.dtypes import DType, as_dtype
 from ckptfmt.errors import CkptfmtError, CorruptError, UnsupportedError
 from ckptfmt.storage.file import RandomAccessFile
+from ckptfmt.text.quoting import shortened
 
 _SIZE = struct.Struct("<Q")
 
@@ -53,6 +55,16 @@ _DTYPES = {
 }
 """TensorFlow's name for each dtype of safetensors."""
 
+_OTHER_BITS = {
+    "F4": 4,
+    "F6_E2M3": 6,
+    "F6_E3M2": 6,
+    "F8_E8M0": 8,
+    "F8_E4M3FNUZ": 8,
+    "F8_E5M2FNUZ": 8,
+}
+"""Bits of an element of each dtype of safetensors that is not read."""
+
 CODES = {name: code for code, name in _DTYPES.items()}
 """The dtype of safetensors for each name of TensorFlow's."""
 
@@ -66,6 +78,8 @@ class Extent(NamedTuple):
     """Offset of its bytes after the header."""
     stop: int
     """Offset of the end of its bytes."""
+    refused: str = ""
+    """Why it is not read; empty if it is."""
 
 
 class Header(NamedTuple):
@@ -87,7 +101,7 @@ def read_safetensors_header(file: RandomAccessFile) -> Header:
     CorruptError
         The file is not a safetensors file, or its header contradicts itself or the size of the file.
     UnsupportedError
-        A tensor has a dtype or a shape that TensorFlow does not have.
+        A tensor has more dimensions than TensorFlow allows.
     """
     try:
         rest = file.size - _SIZE.size
@@ -129,7 +143,7 @@ def decode_safetensors_header(header: bytes, data_size: int) -> tuple[dict[str, 
     # As the package demands, the tensors cover all bytes, one after another: none shares the bytes of
     # another, and nothing is hidden between them.
     end = 0
-    for name, tensor in sorted(tensors.items(), key=lambda each: each[1][2:]):
+    for name, tensor in sorted(tensors.items(), key=lambda each: each[1][2:4]):
         if tensor.start != end:
             raise CorruptError(f"tensor {name!r}: begins at {tensor.start}, want {end}")
         end = tensor.stop
@@ -148,16 +162,24 @@ def _decode_tensor(name: str, member: Any) -> Extent:  # noqa: ANN401  (whatever
         raise CorruptError(f"{what}: data_offsets: got {len(offsets)} numbers, want 2")
     if not isinstance(code, str):
         raise CorruptError(f"{what}: dtype: got {type(code).__name__}, want a string")
-    if code not in _DTYPES:
-        raise UnsupportedError(f"{what}: TensorFlow has no dtype {code}")
     if len(shape) > MAX_RANK:
         raise UnsupportedError(f"{what}: TensorFlow has no shape of {len(shape)} dimensions")
+    start, stop = offsets
+    if code not in _DTYPES:
+        _check_other(what, code, shape, stop - start)
+        return Extent(UNREADABLE, shape, start, stop, f"dtype {shortened(code)} is not read")
     dtype = as_dtype(_DTYPES[code])
     size = math.prod(shape) * dtype.numpy.itemsize
-    start, stop = offsets
     if stop - start != size:
         raise CorruptError(f"{what}: got {stop - start} bytes, want {size} for {dtype.name}{list(shape)}")
     return Extent(dtype, shape, start, stop)
+
+
+def _check_other(what: str, code: str, shape: Shape, size: int) -> None:
+    """Raise CorruptError for a tensor that is not read if its size cannot be that of its dtype and shape."""
+    bits = _OTHER_BITS.get(code)
+    if size < 0 or (bits is not None and size * 8 != math.prod(shape) * bits):
+        raise CorruptError(f"{what}: got {size} bytes for {shortened(code)}{list(shape)}")
 
 
 def _decode_numbers(what: str, values: Any) -> tuple[int, ...]:  # noqa: ANN401  (whatever JSON holds)

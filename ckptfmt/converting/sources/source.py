@@ -12,7 +12,10 @@ from typing import NamedTuple, Protocol
 from ckptfmt.arrays.array import Array
 from ckptfmt.arrays.shape import Shape
 from ckptfmt.checkpoint.slices import Region
-from ckptfmt.dtypes import DType
+from ckptfmt.dtypes import DType, as_dtype
+
+UNREADABLE = as_dtype("variant")
+"""The dtype of what is listed and cannot be read, since an entry has to have one; reading it says why."""
 
 
 class Stored(NamedTuple):

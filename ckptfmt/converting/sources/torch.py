@@ -7,8 +7,9 @@
     <root>/data/0       the bytes of a storage, aligned to 64
 
 The pickle is not run; see :mod:`ckptfmt.converting.sources.torch_pickle`. Tensors of nested dictionaries and
-lists are named by the way to them, with slashes: ``state_dict/layer.weight``. Numbers and texts beside them
-are passed over. Arrays are views of the mapped file.
+lists are named by the way to them, with slashes: ``state_dict/layer.weight``. Numbers, texts and objects
+beside them are passed over. Tensors that are not read, such as sparse ones, NumPy's arrays and objects with
+tensors in them are listed, and reading one is refused. Arrays are views of the mapped file.
 
 Source: ``torch/serialization.py``, ``caffe2/serialize/inline_container.cc``.
 """
@@ -17,9 +18,9 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -28,13 +29,13 @@ from ckptfmt.arrays.raw import decode_raw
 from ckptfmt.arrays.shape import Shape, check_shape
 from ckptfmt.checkpoint.slices import Region, whole, within
 from ckptfmt.converting.sources.rows import rows_of
-from ckptfmt.converting.sources.source import Source, Stored
+from ckptfmt.converting.sources.source import UNREADABLE, Source, Stored
 from ckptfmt.converting.sources.torch_pickle import read_torch_pickle
-from ckptfmt.converting.sources.torch_values import TorchTensor
+from ckptfmt.converting.sources.torch_values import Opaque, Storage, TorchTensor
 from ckptfmt.converting.sources.zip_archive import ZipArchive
 from ckptfmt.converting.sources.zip_directory import Member
 from ckptfmt.dtypes import DType
-from ckptfmt.errors import CkptfmtError, CorruptError
+from ckptfmt.errors import CkptfmtError, CorruptError, UnsupportedError
 from ckptfmt.limits import Limits
 from ckptfmt.storage.filesystem import Filesystem
 
@@ -44,17 +45,30 @@ _NAME_BYTES = 200
 """Bytes of memory for a tensor and its name, beside the characters of the name."""
 
 
+class Unreadable(NamedTuple):
+    """Something that is listed and cannot be read."""
+
+    why: str
+
+
 class TorchSource:
     """The tensors of one file; a :class:`~ckptfmt.converting.sources.source.Source`."""
 
     format = "torch"
 
     def __init__(
-        self, path: str, archive: ZipArchive, places: Mapping[str, tuple[TorchTensor, Member]], limits: Limits
+        self,
+        path: str,
+        archive: ZipArchive,
+        places: Mapping[str, tuple[TorchTensor, Member] | Unreadable],
+        limits: Limits,
     ) -> None:
         self.path = path
         self.tensors = {
-            name: Stored(tensor.dtype, tensor.shape, _nbytes(tensor)) for name, (tensor, _) in places.items()
+            name: Stored(UNREADABLE, (), 0)
+            if isinstance(place, Unreadable)
+            else Stored(place[0].dtype, place[0].shape, _nbytes(place[0]))
+            for name, place in places.items()
         }
         self._archive = archive
         self._places = places
@@ -63,7 +77,10 @@ class TorchSource:
 
     def read(self, name: str, region: Region | None) -> Array:
         """Return a tensor, or a region of it."""
-        tensor, member = self._places[name]
+        place = self._places[name]
+        if isinstance(place, Unreadable):
+            raise UnsupportedError(f"tensor {name!r}: {place.why}", file=self.path)
+        tensor, member = place
         shape, dtype = tensor.shape, tensor.dtype
         size = _itemsize(tensor)
         # A few bytes stand for many elements if a stride is 0.
@@ -89,7 +106,9 @@ class TorchSource:
 
     def release(self, name: str) -> None:
         """Let the system forget the bytes of a tensor."""
-        self._archive.release(self._places[name][1])
+        place = self._places[name]
+        if not isinstance(place, Unreadable):
+            self._archive.release(place[1])
 
     def close(self) -> None:
         """Close the file."""
@@ -112,7 +131,10 @@ def open_source(fs: Filesystem, path: str, limits: Limits) -> Source:
         try:
             content = read_torch_pickle(bytes(archive.read(pickle, 0, pickle.size)))
             tensors = _by_name(content, limits, pickle.size, path)
-            places = {name: (each, _member(name, each, members, folder)) for name, each in tensors.items()}
+            places = {
+                name: each if isinstance(each, Unreadable) else (each, _member(name, each, members, folder))
+                for name, each in tensors.items()
+            }
         except CkptfmtError as error:
             raise error.at(path, pickle.header, label=PICKLE, relative=False) from None
         except RecursionError:  # without a limit of depth
@@ -127,20 +149,65 @@ def open_source(fs: Filesystem, path: str, limits: Limits) -> Source:
         raise
 
 
-def _by_name(content: object, limits: Limits, stored: int, path: str) -> dict[str, TorchTensor]:
-    """Return all tensors by the ways to them."""
-    named: dict[str, TorchTensor] = {}
+def _by_name(content: object, limits: Limits, stored: int, path: str) -> dict[str, TorchTensor | Unreadable]:
+    """Return all tensors by the ways to them; UnsupportedError if there are none but other objects."""
+    if isinstance(content, Opaque):
+        raise UnsupportedError(content.why, file=path)
+    named: dict[str, TorchTensor | Unreadable] = {}
+    passed_over = None
+    holding: dict[int, bool] = {}
     memory = 0
     for name, tensor in _walk(content, "", 0, limits, path):
         # A pickle may refer to one dictionary any number of times.
         memory += _NAME_BYTES + len(name)
         if memory > limits.free_bytes:
             limits.check_memory("names of tensors", memory, stored, file=path)
-        if isinstance(tensor, TorchTensor):
+        if isinstance(tensor, Opaque):
+            if not _holds_tensors(tensor, holding):
+                passed_over = passed_over or tensor
+                continue
+            tensor = Unreadable(tensor.why)
+        if isinstance(tensor, (TorchTensor, Unreadable)):
             if name in named:
-                raise CorruptError(f"several tensors are named {name!r}", file=path)
+                raise UnsupportedError(
+                    f"several tensors are named {name!r}, from keys with slashes or of numbers", file=path
+                )
             named[name] = tensor
+    if passed_over and not named:
+        raise UnsupportedError(passed_over.why, file=path)
     return named
+
+
+def _holds_tensors(opaque: Opaque, known: dict[int, bool]) -> bool:
+    """Return whether an object is an array or has tensors in it.
+
+    Objects may share parts any number of times, and have themselves in them. So each part is visited once,
+    and ``known`` has what came of the visit in which it was: True if there was a tensor anywhere. A part of
+    such a visit counts as one with tensors although it may have none: then an object is listed in vain.
+    """
+    seen: list[int] = []
+    waiting: list[object] = [opaque]
+    result = False
+    while waiting and not result:
+        part = waiting.pop()
+        if isinstance(part, (TorchTensor, Storage)) or (isinstance(part, Opaque) and part.is_array):
+            result = True
+        elif isinstance(part, (list, tuple, dict, Opaque)):
+            if id(part) in known:
+                result = known[id(part)]
+                continue
+            known[id(part)] = False
+            seen.append(id(part))
+            waiting += _parts(part)
+    if result:
+        known.update(dict.fromkeys(seen, True))
+    return result
+
+
+def _parts(part: Any) -> Iterable[object]:  # noqa: ANN401  (a list, a tuple, a dictionary or an Opaque)
+    if isinstance(part, Opaque):
+        return part.parts
+    return part.values() if isinstance(part, dict) else part
 
 
 def _walk(content: object, name: str, depth: int, limits: Limits, path: str) -> Iterator[tuple[str, Any]]:
@@ -148,8 +215,8 @@ def _walk(content: object, name: str, depth: int, limits: Limits, path: str) -> 
     limits.check_depth("dictionaries in dictionaries", depth, file=path)
     if isinstance(content, dict):
         children: Any = content.items()
-    elif isinstance(content, (list, tuple)) and not isinstance(content, TorchTensor):
-        children = enumerate(content)
+    elif type(content) in (list, tuple):  # not those with names, such as tensors
+        children = enumerate(content)  # type: ignore[arg-type]
     else:
         # A tensor by itself has the name of the file.
         yield name if depth else os.path.splitext(os.path.basename(path))[0], content

@@ -2,8 +2,8 @@
 
 A pickle is a program for a stack machine, which may import and call anything. This machine knows the
 instructions that ``torch.save`` writes, and carries out only these: it makes dictionaries, lists and tuples,
-and notes where tensors are. It imports and calls nothing; a name of anything but tensors and dictionaries is
-an error.
+and notes where tensors are. It imports and calls nothing: an object of any other class is an
+:class:`~ckptfmt.converting.sources.torch_values.Opaque`, of which only the parts are known.
 
 Source: ``pickletools.py`` of Python.
 """
@@ -15,12 +15,14 @@ from collections.abc import Callable
 from typing import Any
 
 from ckptfmt.converting.sources.torch_values import (
-    FUNCTIONS,
     Global,
+    Opaque,
+    call,
     exactly,
     key_of,
     known_name,
     storage_of,
+    why_unreadable,
 )
 from ckptfmt.errors import CkptfmtError, CorruptError, TruncatedError, UnsupportedError
 
@@ -30,8 +32,8 @@ _MARK = object()
 def read_torch_pickle(data: bytes) -> Any:  # noqa: ANN401  (whatever was saved)
     """Return what a pickle describes: dictionaries, lists, numbers and so on, and :class:`TorchTensor`.
 
-    Raises CorruptError for what is not a pickle, UnsupportedError if it names anything but tensors and
-    dictionaries, with offsets in it.
+    Raises CorruptError for what is not a pickle, UnsupportedError for instructions that ``torch.save`` does
+    not write, with offsets in it.
     """
     machine = _Machine(data)
     try:
@@ -116,8 +118,8 @@ class _Machine:
     def push_signed(self) -> None:
         self._stack.append(int.from_bytes(self._take(4), "little", signed=True))
 
-    def push_long(self) -> None:
-        self._stack.append(int.from_bytes(self._take(self._number(1)), "little", signed=True))
+    def push_long(self, width: int) -> None:
+        self._stack.append(int.from_bytes(self._take(self._number(width)), "little", signed=True))
 
     def push_float(self) -> None:
         self._stack.append(struct.unpack(">d", self._take(8))[0])
@@ -149,19 +151,33 @@ class _Machine:
 
     def append(self) -> None:
         item = self._stack.pop()
-        exactly(list, self._stack[-1]).append(item)
+        self._list().append(item)
 
     def appends(self) -> None:
         items = self._since_mark()
-        exactly(list, self._stack[-1]).extend(items)
+        self._list().extend(items)
+
+    def _list(self) -> list[Any]:
+        target = self._stack[-1]
+        parts: list[Any] = target.parts if type(target) is Opaque else exactly(list, target)
+        return parts
+
+    def frozen_set(self) -> None:
+        self._stack.append(Opaque(why_unreadable("builtins.frozenset"), self._since_mark()))
 
     def set_item(self) -> None:
         value, key = self._stack.pop(), self._stack.pop()
-        exactly(dict, self._stack[-1])[key_of(key)] = value
+        self._put([key, value])
 
     def set_items(self) -> None:
-        items = self._since_mark()
-        target = exactly(dict, self._stack[-1])
+        self._put(self._since_mark())
+
+    def _put(self, items: list[Any]) -> None:
+        target = self._stack[-1]
+        if type(target) is Opaque:
+            target.parts.extend(items)
+            return
+        exactly(dict, target)
         for key, value in zip(items[::2], items[1::2], strict=True):
             target[key_of(key)] = value
 
@@ -176,16 +192,22 @@ class _Machine:
         self._stack.append(storage_of(self._stack.pop()))
 
     def call(self) -> None:
-        arguments, function = exactly(tuple, self._stack.pop()), exactly(Global, self._stack.pop())
-        make = FUNCTIONS.get((function.module, function.name))
-        if make is None:
-            raise UnsupportedError(f"a call of {function}")
-        self._stack.append(make(*arguments))
+        arguments = exactly(tuple, self._stack.pop())
+        self._stack.append(call(self._stack.pop(), arguments))
+
+    def new_object(self, *, has_keywords: bool = False) -> None:
+        keywords = exactly(dict, self._stack.pop()) if has_keywords else {}
+        arguments, kind = exactly(tuple, self._stack.pop()), self._stack.pop()
+        self._stack.append(Opaque(why_unreadable(exactly(Global, kind)), arguments, keywords))
 
     def set_state(self) -> None:
         """Pass over the attributes of a dictionary, which do not change what is in it."""
-        self._stack.pop()
-        exactly(dict, self._stack[-1])
+        state = self._stack.pop()
+        target = self._stack[-1]
+        if type(target) is Opaque:
+            target.parts.append(state)
+        else:
+            exactly(dict, target)
 
 
 _STOP = ord(".")
@@ -205,13 +227,19 @@ _INSTRUCTIONS: dict[int, Callable[[_Machine], None]] = {
         "K": lambda m: m.push_number(1),
         "M": lambda m: m.push_number(2),
         "J": _Machine.push_signed,
-        "\x8a": _Machine.push_long,
+        "\x8a": lambda m: m.push_long(1),
+        "\x8b": lambda m: m.push_long(4),
         "G": _Machine.push_float,
         "\x8c": lambda m: m.push_text(1),
         "X": lambda m: m.push_text(4),
         "\x8d": lambda m: m.push_text(8),
         "C": lambda m: m.push_bytes(1),
         "B": lambda m: m.push_bytes(4),
+        "\x8e": lambda m: m.push_bytes(8),
+        "\x96": lambda m: m.push_bytes(8),
+        "\x8f": lambda m: m.push(Opaque(why_unreadable("builtins.set"))),
+        "\x90": _Machine.appends,
+        "\x91": _Machine.frozen_set,
         "q": lambda m: m.put(1),
         "r": lambda m: m.put(4),
         "\x94": _Machine.memoize,
@@ -229,6 +257,8 @@ _INSTRUCTIONS: dict[int, Callable[[_Machine], None]] = {
         "\x93": _Machine.name_of_stack,
         "Q": _Machine.storage,
         "R": _Machine.call,
+        "\x81": _Machine.new_object,
+        "\x92": lambda m: m.new_object(has_keywords=True),
         "b": _Machine.set_state,
     }.items()
 }

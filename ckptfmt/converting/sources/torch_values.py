@@ -61,6 +61,20 @@ class TorchTensor(NamedTuple):
     """The elements from one index to the next, in each dimension."""
 
 
+class Opaque:
+    """What stands for an object that nothing here makes: a sparse tensor, a NumPy array, arguments."""
+
+    __slots__ = ("is_array", "parts", "why")
+
+    def __init__(self, why: str, *parts: object, is_array: bool = False) -> None:
+        self.why = why
+        """Why it cannot be read."""
+        self.parts = list(parts)
+        """What the pickle would make it of, in which tensors may be."""
+        self.is_array = is_array
+        """Whether it is a tensor or an array, whatever is in it."""
+
+
 class Global(NamedTuple):
     """A name that a pickle would import."""
 
@@ -78,6 +92,14 @@ def exactly(kind: type[Any], value: object) -> Any:  # noqa: ANN401
     return value
 
 
+def why_unreadable(name: object) -> str:
+    """Return why an object is not read, for which the name would have to be imported."""
+    return (
+        f"it needs {name}, and only tensors in dictionaries and lists are read: "
+        "save the state_dict() of a model"
+    )
+
+
 def _count_of(value: object) -> int:
     number: int = exactly(int, value)
     if not 0 <= number < 1 << 63:
@@ -92,39 +114,59 @@ def _counts(values: object) -> Shape:
     return tuple(map(_count_of, numbers))
 
 
-def key_of(key: object) -> str | int:
-    """Return the key of a dictionary; TypeError if it has a place in no name."""
-    if type(key) not in (str, int):
+_SCALARS = (str, int, float, bool, bytes, type(None))
+
+_LONGEST_KEY = 16
+"""The most items of a tuple that is a key: more would make names of any length."""
+
+
+def key_of(key: object) -> object:
+    """Return the key of a dictionary; UnsupportedError if it has no place in a name."""
+    if type(key) in _SCALARS or isinstance(key, (Global, DType)):
+        return key
+    if type(key) is tuple and len(key) <= _LONGEST_KEY and all(type(each) in _SCALARS for each in key):
+        return key
+    if isinstance(key, (list, dict)):
         raise TypeError(f"key: got {type(key).__name__}, want text or a number")
-    return key  # type: ignore[return-value]
+    raise UnsupportedError(f"key: got {type(key).__name__}, want text or a number")
 
 
 def known_name(name: Global) -> object:
-    """Return what stands for a name; UnsupportedError unless it is one of tensors or dictionaries."""
-    if name.module == "torch" and name.name in BY_NAME:
-        return BY_NAME[name.name]
-    is_storage = (name.module == "torch" and name.name in STORAGES) or name == ("torch.storage", _UNTYPED)
-    if not is_storage and name not in FUNCTIONS:
-        raise UnsupportedError(
-            f"it needs {name}, and only tensors in dictionaries and lists are read: "
-            "save the state_dict() of a model"
-        )
-    return name
+    """Return what stands for a name: a dtype, or the name itself."""
+    return BY_NAME[name.name] if name.module == "torch" and name.name in BY_NAME else name
 
 
-def storage_of(reference: object) -> Storage:
-    """Return the storage that a pickle refers to by a tuple."""
+def call(function: object, arguments: tuple[object, ...]) -> object:
+    """Return what a function would make; nothing is imported or called but what :data:`FUNCTIONS` has."""
+    if type(function) is Opaque:
+        return Opaque(function.why, arguments)
+    name: Global = exactly(Global, function)
+    make = FUNCTIONS.get(name)
+    if make is None:
+        # torch._utils._rebuild_sparse_tensor and the like, numpy._core.multiarray._reconstruct
+        is_array = name.name.startswith(("_rebuild_", "_reconstruct")) and name.module != "copyreg"
+        return Opaque(why_unreadable(name), arguments, is_array=is_array)
+    try:
+        return make(*arguments)
+    except UnsupportedError as error:
+        return Opaque(error.what, is_array=True)
+
+
+def storage_of(reference: object) -> Storage | Opaque:
+    """Return the storage that a pickle refers to by a tuple; opaque if its dtype is not known."""
     what, kind, key, _, size, *_ = exactly(tuple, reference)
     if what != "storage":
         raise UnsupportedError(f"a reference to {what!r:.100}, want a storage")
-    name = exactly(Global, kind).name
-    dtype = BY_NAME[STORAGES[name]] if name in STORAGES else None
-    if dtype is None and name != _UNTYPED:
-        raise UnsupportedError(f"a storage of {kind}")
+    class_name: Global = exactly(Global, kind)
+    name = class_name.name
+    is_untyped = class_name == ("torch.storage", _UNTYPED)
+    dtype = BY_NAME[STORAGES[name]] if class_name.module == "torch" and name in STORAGES else None
+    if dtype is None and not is_untyped:
+        return Opaque(f"a storage of {class_name}, which is not read", is_array=True)
     return Storage(exactly(str, key), dtype, _count_of(size))
 
 
-def _ordered(items: object = ()) -> dict[str | int, Any]:
+def _ordered(items: object = ()) -> dict[object, Any]:
     return {key_of(key): value for key, value in items}  # type: ignore[attr-defined]
 
 
@@ -137,7 +179,7 @@ def _tensor(
     _hooks: object,
     metadata: object = None,
 ) -> TorchTensor:
-    store: Storage = exactly(Storage, storage)
+    store = _readable(Storage, storage)
     if store.dtype is None:
         raise TypeError("got bytes, want a storage of numbers")
     return _view(store, store.dtype, offset, shape, strides, metadata)
@@ -153,7 +195,9 @@ def _tensor_of_bytes(
     dtype: object,
     metadata: object = None,
 ) -> TorchTensor:
-    return _view(exactly(Storage, storage), exactly(DType, dtype), offset, shape, strides, metadata)
+    if type(dtype) is Global:
+        raise UnsupportedError(f"TensorFlow has no dtype {dtype}")
+    return _view(_readable(Storage, storage), exactly(DType, dtype), offset, shape, strides, metadata)
 
 
 def _view(
@@ -168,8 +212,15 @@ def _view(
 
 
 def _parameter(data: object, *_: object) -> TorchTensor:
-    tensor: TorchTensor = exactly(TorchTensor, data)
+    tensor: TorchTensor = _readable(TorchTensor, data)
     return tensor
+
+
+def _readable(kind: type[Any], value: object) -> Any:  # noqa: ANN401
+    """Return a value of a class; UnsupportedError with the reason if it is opaque."""
+    if type(value) is Opaque:
+        raise UnsupportedError(value.why)
+    return exactly(kind, value)
 
 
 FUNCTIONS: dict[tuple[str, str], Callable[..., object]] = {
