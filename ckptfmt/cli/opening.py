@@ -7,7 +7,7 @@ from contextlib import suppress
 import ckptfmt
 from ckptfmt import Tensors, errors
 from ckptfmt.cli.options import given_limits
-from ckptfmt.converting.sources.safetensors_index import INDEX_SUFFIX
+from ckptfmt.converting.sources.safetensors.index import INDEX_SUFFIX
 from ckptfmt.filetype.kind import Kind
 from ckptfmt.filetype.paths import recognise_path
 from ckptfmt.storage.local import LOCAL

@@ -16,7 +16,7 @@ from ckptfmt.converting.sinks.outgoing import Outgoing, outgoing
 from ckptfmt.converting.sinks.sink import Sink
 from ckptfmt.converting.sinks.writing import Writing
 from ckptfmt.converting.sources.open_tensors import open_tensors
-from ckptfmt.converting.sources.safetensors_index import INDEX_SUFFIX as SHARDS_SUFFIX
+from ckptfmt.converting.sources.safetensors.index import INDEX_SUFFIX as SHARDS_SUFFIX
 from ckptfmt.converting.sources.tensor_file import TensorFile
 from ckptfmt.converting.targets import TARGETS, load_sink, target_format, target_path
 from ckptfmt.converting.values_source import ValuesSource

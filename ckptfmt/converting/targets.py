@@ -39,7 +39,7 @@ TARGETS = {
     "safetensors": Target(
         "safetensors, one file or shards",
         (".safetensors", ".safetensors.index.json"),
-        "ckptfmt.converting.sinks.safetensors:SafetensorsSink",
+        "ckptfmt.converting.sinks.safetensors.sink:SafetensorsSink",
         "model.safetensors",
         has_shards=True,
     ),
@@ -59,32 +59,32 @@ TARGETS = {
     "hdf5": Target(
         "HDF5, a dataset for each tensor",
         (".h5", ".hdf5"),
-        "ckptfmt.converting.sinks.hdf5:HDF5Sink",
+        "ckptfmt.converting.sinks.hdf5.sink:HDF5Sink",
         "model.h5",
         compressions=("none", "gzip", "lzf"),
     ),
     "keras": Target(
         "a model of Keras 3 (.keras), from one of Keras",
         (".keras",),
-        "ckptfmt.converting.sinks.keras_archive:KerasArchiveSink",
+        "ckptfmt.converting.sinks.keras.archive:KerasArchiveSink",
         "model.keras",
     ),
     "keras-weights": Target(
         "weights of a model of Keras 3 (.weights.h5)",
         (".weights.h5",),
-        "ckptfmt.converting.sinks.keras_weights:KerasWeightsSink",
+        "ckptfmt.converting.sinks.keras.weights:KerasWeightsSink",
         "model.weights.h5",
     ),
     "zarr": Target(
         "zarr version 3, a directory of compressed chunks",
         (".zarr",),
-        "ckptfmt.converting.sinks.zarr:ZarrSink",
+        "ckptfmt.converting.sinks.zarr.sink:ZarrSink",
         compressions=("zstd", "gzip", "blosc", "none"),
     ),
     "reference": Target(
         "a Kerchunk reference file, by which zarr, xarray and Dask read the data files in place",
         (".kerchunk.json", ".json"),
-        "ckptfmt.converting.sinks.reference:ReferenceSink",
+        "ckptfmt.converting.sinks.reference.sink:ReferenceSink",
         "model.kerchunk.json",
     ),
     "msgpack": Target(

@@ -7,9 +7,9 @@ from contextlib import closing
 from functools import partial
 from typing import Any
 
-from ckptfmt.converting.sources.keras_archive import open_source
+from ckptfmt.converting.sources.keras.archive import open_source
 from ckptfmt.converting.sources.tensor_file import TensorFile
-from ckptfmt.converting.sources.zip_archive import ZipArchive
+from ckptfmt.converting.sources.zip.archive import ZipArchive
 from ckptfmt.errors import CkptfmtError, CorruptError
 from ckptfmt.keras.archive_variables import place_archived
 from ckptfmt.keras.description import Config

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
-from ckptfmt.converting.sources.hdf5 import HDF5Source, open_hdf5
+from ckptfmt.converting.sources.hdf5.source import HDF5Source, open_hdf5
 from ckptfmt.converting.sources.tensor_file import TensorFile
 from ckptfmt.errors import CkptfmtError, CorruptError, UnsupportedError
 from ckptfmt.keras.archive_variables import IN_LAYOUT

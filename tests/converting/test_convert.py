@@ -312,7 +312,7 @@ def test_verification_names_what_differs(source: Path, target: Path, monkeypatch
         real(stretches[:-1], output, writing)
         output.write(bytes(stretches[-1].tensor.nbytes))
 
-    monkeypatch.setattr("ckptfmt.converting.sinks.safetensors.write_stretches", spoil)
+    monkeypatch.setattr("ckptfmt.converting.sinks.safetensors.sink.write_stretches", spoil)
     with pytest.raises(errors.CorruptError, match="differ: 'dense/kernel/ExponentialMovingAverage'"):
         ckptfmt.convert(source, target, verify=True)
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import ckptfmt
-from ckptfmt.converting.sources.hdf5 import HDF5Source
+from ckptfmt.converting.sources.hdf5.source import HDF5Source
 from ckptfmt.limits import DEFAULT
 from ckptfmt.wire.buffers import memory_size
 from tests.support.memory_filesystem import MemoryFile, MemoryFilesystem

@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 
-from ckptfmt.converting.sources.hdf5 import open_hdf5
+from ckptfmt.converting.sources.hdf5.source import open_hdf5
 from ckptfmt.errors import CkptfmtError, UnsupportedError
 from ckptfmt.limits import DEFAULT
 from tests.support.memory_filesystem import MemoryFilesystem

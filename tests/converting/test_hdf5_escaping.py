@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ckptfmt.converting.sources.hdf5_escaping import decode_name, encode_name, path_names
+from ckptfmt.converting.sources.hdf5.escaping import decode_name, encode_name, path_names
 
 PARTS = st.sampled_from(["", ".", "..", "...", "w", "W", "%", "%_", "%2E", "%25", "\0", "ü", "\udcff", ":0"])
 NAMES = st.lists(

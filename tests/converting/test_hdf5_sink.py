@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import ckptfmt
-from ckptfmt.converting.sinks.hdf5 import HDF5Sink
+from ckptfmt.converting.sinks.hdf5.sink import HDF5Sink
 from ckptfmt.converting.sinks.writing import Writing
 from ckptfmt.storage.local import LocalFilesystem
 from ckptfmt.storage.output.scratch import Scratch
@@ -215,7 +215,7 @@ class FullDisk(io.FileIO):
 
 def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "ckptfmt.converting.sinks.hdf5.open_scratch",
+        "ckptfmt.converting.sinks.hdf5.sink.open_scratch",
         lambda fs, path: Scratch(FullDisk(tmp_path / "scratch", "w+"), path),
     )
     arrays = {"w": np.random.default_rng(0).normal(size=100_000)}

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import ckptfmt
-from ckptfmt.converting.sources.npy_header import read_npy_header
+from ckptfmt.converting.sources.npz.npy_header import read_npy_header
 from ckptfmt.converting.sources.open_tensors import open_file
 from ckptfmt.errors import (
     ChecksumError,

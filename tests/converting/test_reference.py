@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import ckptfmt
-from ckptfmt.converting.sinks import reference_grid
+from ckptfmt.converting.sinks.reference.sink import grid as reference_grid
 from ckptfmt.errors import ConversionError, CorruptError
 from ckptfmt.wire.crc32c import crc32c
 from tests.support.command_line import run

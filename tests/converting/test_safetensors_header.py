@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import ckptfmt
-from ckptfmt.converting.sources.safetensors_header import (
+from ckptfmt.converting.sources.safetensors.header import (
     Extent,
     Header,
     decode_safetensors_header,

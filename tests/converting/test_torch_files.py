@@ -21,8 +21,8 @@ import ckptfmt
 from ckptfmt.converting.sinks.outgoing import outgoing
 from ckptfmt.converting.sinks.torch import TorchSink
 from ckptfmt.converting.sinks.writing import Writing
-from ckptfmt.converting.sources.torch_pickle import read_torch_pickle
-from ckptfmt.converting.sources.torch_values import LATER_DTYPES, STORAGES
+from ckptfmt.converting.sources.torch.pickled import read_torch_pickle
+from ckptfmt.converting.sources.torch.values import LATER_DTYPES, STORAGES
 from ckptfmt.errors import CkptfmtError, ConversionError, LimitError, UnsupportedError
 from ckptfmt.storage.local import LOCAL
 from tests.support.memory_filesystem import MemoryFilesystem

@@ -13,8 +13,8 @@ import sys
 import numpy as np
 
 import ckptfmt
-from ckptfmt.converting.sources.hdf5 import HDF5Source
-from ckptfmt.converting.sources.hdf5_library import h5py
+from ckptfmt.converting.sources.hdf5.library import h5py
+from ckptfmt.converting.sources.hdf5.source import HDF5Source
 from ckptfmt.limits import DEFAULT
 from ckptfmt.storage.in_memory import MemoryFile
 

@@ -16,8 +16,8 @@ from typing import Any
 from ckptfmt.converting.sinks.jax_tree import leaf_problem
 from ckptfmt.converting.sinks.outgoing import Outgoing
 from ckptfmt.converting.sinks.writing import Writing
-from ckptfmt.converting.sources.msgpack import CHUNKED
-from ckptfmt.converting.sources.msgpack_reader import ARRAY
+from ckptfmt.converting.sources.msgpack.reader import ARRAY
+from ckptfmt.converting.sources.msgpack.source import CHUNKED
 from ckptfmt.dtypes import DType
 from ckptfmt.storage.output import Data
 from ckptfmt.tensors.nesting import SCOPE_PROBLEM, nest, scope_names

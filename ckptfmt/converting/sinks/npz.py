@@ -15,8 +15,8 @@ import numpy as np
 from ckptfmt.converting.sinks.outgoing import Outgoing
 from ckptfmt.converting.sinks.writing import Writing
 from ckptfmt.converting.sinks.zip_writer import MAX_NAME, ZipWriter
-from ckptfmt.converting.sources.npy_header import NPY_DTYPES
-from ckptfmt.converting.sources.npz import SUFFIX
+from ckptfmt.converting.sources.npz.npy_header import NPY_DTYPES
+from ckptfmt.converting.sources.npz.source import SUFFIX
 from ckptfmt.storage.output import Data
 
 

@@ -22,7 +22,7 @@ from ckptfmt.arrays.shape import Shape
 from ckptfmt.converting.sinks.outgoing import Outgoing
 from ckptfmt.converting.sinks.writing import Writing
 from ckptfmt.converting.sinks.zip_writer import ZipWriter
-from ckptfmt.converting.sources.torch_values import LATER_DTYPES, STORAGES
+from ckptfmt.converting.sources.torch.values import LATER_DTYPES, STORAGES
 
 _CLASSES = {dtype: storage for storage, dtype in STORAGES.items()}
 

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Protocol
 
 from ckptfmt import filetype
-from ckptfmt.converting.sources.safetensors_index import INDEX_SUFFIX
+from ckptfmt.converting.sources.safetensors.index import INDEX_SUFFIX
 from ckptfmt.converting.sources.source import Source
 from ckptfmt.converting.sources.tensor_file import TensorFile
 from ckptfmt.converting.sources.weight_map import SHARDS_SUFFIX
@@ -19,14 +19,14 @@ from ckptfmt.tensors.checkpoint import open_checkpoint
 from ckptfmt.tensors.tensors import Tensors
 
 SOURCES = {
-    "hdf5": "ckptfmt.converting.sources.hdf5",
-    "keras": "ckptfmt.converting.sources.keras_archive",
-    "msgpack": "ckptfmt.converting.sources.msgpack",
-    "npz": "ckptfmt.converting.sources.npz",
+    "hdf5": "ckptfmt.converting.sources.hdf5.source",
+    "keras": "ckptfmt.converting.sources.keras.archive",
+    "msgpack": "ckptfmt.converting.sources.msgpack.source",
+    "npz": "ckptfmt.converting.sources.npz.source",
     "orbax": "ckptfmt.converting.sources.orbax",
-    "safetensors": "ckptfmt.converting.sources.safetensors",
-    "torch": "ckptfmt.converting.sources.torch",
-    "zarr": "ckptfmt.converting.sources.zarr",
+    "safetensors": "ckptfmt.converting.sources.safetensors.source",
+    "torch": "ckptfmt.converting.sources.torch.source",
+    "zarr": "ckptfmt.converting.sources.zarr.source",
 }
 """The module that reads each format, imported when a file of it is opened."""
 

@@ -12,7 +12,7 @@ from ckptfmt.checkpoint.columns import Entries
 from ckptfmt.checkpoint.entry import Entry
 from ckptfmt.checkpoint.selection import Selection
 from ckptfmt.checkpoint.slices import Region
-from ckptfmt.converting.sources.keras_training import keras_training
+from ckptfmt.converting.sources.keras.training import keras_training
 from ckptfmt.converting.sources.source import Source
 from ckptfmt.errors import TensorNotFoundError
 from ckptfmt.tensors.mapping import check_name

@@ -14,7 +14,7 @@ from google.protobuf.message import DecodeError
 
 import ckptfmt
 from ckptfmt.checkpoint.slices import decode_slice_key, encode_slice_key
-from ckptfmt.converting.sources.safetensors_header import read_safetensors_header
+from ckptfmt.converting.sources.safetensors.header import read_safetensors_header
 from ckptfmt.errors import CkptfmtError, UnsupportedError
 from ckptfmt.filetype.content import recognise_file
 from ckptfmt.filetype.paths import recognise_path

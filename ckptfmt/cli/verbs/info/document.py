@@ -21,7 +21,7 @@ from ckptfmt.cli.verbs.info.folder import (
     beside,
     contents,
 )
-from ckptfmt.converting.sources.safetensors_index import INDEX_SUFFIX
+from ckptfmt.converting.sources.safetensors.index import INDEX_SUFFIX
 from ckptfmt.filenames import STATE_FILE
 from ckptfmt.filetype.kind import Holds
 from ckptfmt.filetype.paths import recognise_path

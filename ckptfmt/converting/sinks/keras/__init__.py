@@ -1,0 +1,1 @@
+"""Archives and weights of Keras 3, written."""

@@ -1,0 +1,1 @@
+"""Reference files, by which zarr reads data files in place."""

@@ -1,0 +1,1 @@
+"""zarr directories, archives and reference files."""
