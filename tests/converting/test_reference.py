@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import ckptfmt
-from ckptfmt.converting.sinks.reference.sink import grid as reference_grid
+from ckptfmt.converting.sinks.reference import grid
 from ckptfmt.errors import ConversionError, CorruptError
 from ckptfmt.wire.crc32c import crc32c
 from tests.support.command_line import run
@@ -156,7 +156,7 @@ def test_virtualizarr_reads_it(tmp_path: Path, checkpoint: ckptfmt.Checkpoint) -
 def test_a_large_tensor_is_cut_where_its_size_divides(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reference_grid, "CHUNK_BYTES", 64)
+    monkeypatch.setattr(grid, "CHUNK_BYTES", 64)
     values: dict[str, np.ndarray] = {
         "rows": np.arange(60, dtype=np.float32).reshape(12, 5),
         "wide": np.arange(3 * 40, dtype=np.float32).reshape(3, 40),

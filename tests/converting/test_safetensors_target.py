@@ -18,7 +18,7 @@ from hypothesis.extra import numpy as from_numpy
 
 import ckptfmt
 from ckptfmt import errors
-from ckptfmt.converting.sinks.safetensors.sink import header as safetensors_header
+from ckptfmt.converting.sinks.safetensors import header as safetensors_header
 
 DTYPES = [
     *(np.bool_, np.uint8, np.int8, np.uint16, np.int16, np.uint32, np.int32, np.uint64, np.int64),

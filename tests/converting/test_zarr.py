@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import ckptfmt
-from ckptfmt.converting.sinks.zarr.sink import sink as sink
+from ckptfmt.converting.sinks.zarr import sink
 from ckptfmt.errors import AlreadyExistsError, ConversionError
 from ckptfmt.storage.output import partial_directory
 from tests.support.command_line import run
