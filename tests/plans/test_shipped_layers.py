@@ -62,16 +62,8 @@ class Frameworks:
         return ran
 
     def _run(self, framework: str, plan: str | None, source: str) -> Ran:
-        needed = {
-            "keras": "keras",
-            "tf_keras": "tf_keras",
-            "torch": "torch",
-            "flax": "flax",
-            "tf1": "tf_keras",
-        }
-        for package in {needed[framework], needed[source or framework]}:
-            if find_spec(package) is None:
-                pytest.skip(f"runs layers of {package}, which is not installed")
+        for each in {framework, source or framework}:
+            require(PACKAGES[each])
         given: dict[str, np.ndarray] = {}
         if plan is not None:
             weights = self.run(source).weights
@@ -82,6 +74,16 @@ class Frameworks:
             if framework == "flax":
                 given = of_layers(given, IN_FLAX)
         return run_layers(framework, self._folder / f"{framework}_{source}", given)
+
+
+PACKAGES = {"keras": "keras", "tf_keras": "tf_keras", "torch": "torch", "flax": "flax", "tf1": "tf_keras"}
+"""The package that each framework needs."""
+
+
+def require(package: str) -> None:
+    """Skip the test unless a package is installed."""
+    if find_spec(package) is None:
+        pytest.skip(f"runs layers of {package}, which is not installed")
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +123,7 @@ def test_keras_computes_what_flax_does(name: str, frameworks: Frameworks) -> Non
 
 @pytest.mark.parametrize("name", ["lstm", "both_lstm", "stacked"])
 def test_pytorch_computes_what_a_cell_of_tensorflow_1_does(name: str, frameworks: Frameworks) -> None:
+    require("torch")
     ran = frameworks.run("tf1")
     with ckptfmt.open(ran.folder / "cells") as ckpt:
         assert f"{name}/" in " ".join(ckpt)
