@@ -68,9 +68,13 @@ class Shared(NamedTuple):
 
 def group_members(groups: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     """Iterate over the members of groups, given their attributes by key."""
+    # There may be several for each tensor: nearly all have plain keys and no attributes.
+    group, nothing = json.dumps('{"zarr_format":2}'), json.dumps("{}")
     for key, attributes in groups.items():
-        yield _member(key, ".zgroup", '{"zarr_format":2}')
-        yield _member(key, ".zattrs", json.dumps(attributes))
+        path = f"{key}/" if key else ""
+        start = f'"{path}' if _PLAIN.fullmatch(path) else json.dumps(path)[:-1]
+        yield f'{start}.zgroup":{group}'
+        yield f'{start}.zattrs":{json.dumps(json.dumps(attributes)) if attributes else nothing}'
 
 
 def part_members(
