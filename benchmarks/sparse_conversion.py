@@ -1,7 +1,7 @@
 """``python -m benchmarks.sparse_conversion``: what memory conversions of a large checkpoint take.
 
-The checkpoint has eight float32 matrices of zeros. Its data file is sparse, so it takes no room on the disk,
-but every byte of it is read and verified. It is converted as it is, cast, transposed, and compressed.
+The checkpoint has float32 matrices of zeros, of 64 MiB each. Its data file is sparse, so it takes no room on
+the disk, but every byte of it is read and verified. It is converted as it is, cast, and transposed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from benchmarks.environment import environment
 from benchmarks.memory import Sampler
 from benchmarks.report import environment_text, mib_text, table
 
-MATRICES = 8
+SIDE = 4096
+"""Rows and columns of a matrix."""
 
 CONVERSIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "safetensors": ("model.safetensors", {}),
@@ -35,10 +36,10 @@ def write_source(prefix: Path, nbytes: int) -> None:
 
     import ckptfmt
 
-    rows = nbytes // MATRICES // 4 // 4096
+    zeros = np.zeros((SIDE, SIDE), np.float32)
     with ckptfmt.CheckpointWriter(prefix, sync=False) as writer:
-        for number in range(MATRICES):
-            writer.add(f"layer_{number}/kernel", np.zeros((rows, 4096), np.float32))
+        for number in range(nbytes // zeros.nbytes):
+            writer.add(f"layer_{number}/kernel", zeros)
     for path in prefix.parent.glob("*.data-*"):
         subprocess.run(["fallocate", "--dig-holes", path], check=True)
 
@@ -66,6 +67,7 @@ def main() -> None:
                 )
                 seconds = time.perf_counter() - start
             rows.append((what, mib_text(done.nbytes), f"{seconds:.1f}", mib_text(sampler.private or 0)))
+            sys.stderr.write(f"{' '.join(rows[-1])}\n")
             shutil.rmtree(folder / "new")
     sys.stdout.write(environment_text(environment()) + "\n\n")
     head = ("target", "MiB of tensors", "seconds", "private MiB")
