@@ -354,6 +354,8 @@ def test_a_stream_is_written_to_as_it_is(source: Path, target: Path) -> None:
 @pytest.mark.parametrize("name", ["w.safetensors", "w.npz", "w.pt", "w.msgpack", "w.ckpt", "w.kerchunk.json"])
 def test_no_tensors_are_written_and_read_back(tmp_path: Path, name: str) -> None:
     """A SavedModel without variables is converted to a file that opens."""
+    if name == "w.kerchunk.json":
+        pytest.importorskip("zarr", reason="zarr reads reference files, and is not installed")
     written = ckptfmt.convert({}, tmp_path / name, verify=True)
     with ckptfmt.open_tensors(written.files[0].removesuffix(".index")) as tensors:
         assert len(tensors) == 0

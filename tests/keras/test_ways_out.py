@@ -109,6 +109,7 @@ def test_the_command_line_names_its_own_options(tmp_path: Path) -> None:
     assert (result.exit_code, "as --config" in result.stderr) == (3, True)
 
 
+@pytest.mark.tensorflow
 def test_vocabularies_of_archives_stay(tmp_path: Path) -> None:
     import tensorflow as tf
 
