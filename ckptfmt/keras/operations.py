@@ -29,7 +29,7 @@ _MASKS = ("ellipsis", "new_axis", "shrink_axis", "begin", "end")
 """Arguments of tf.strided_slice with a bit for each index."""
 
 _WITHOUT_TENSORS = ("einsum", "linalg.einsum")
-"""Functions that take tensors after another argument, of which Keras 2 saves only the first."""
+"""Functions that take tensors after another argument; Keras 2 saves only the first of these tensors."""
 
 _DTYPES = {bool: "bool", int: "int32", float: "float32"}
 

@@ -20,13 +20,13 @@ class About:
     description: str = ""
     """What the plan does, in a few sentences."""
     source: str = ""
-    """The tensors that it takes: of which framework, under which names."""
+    """The tensors that it takes: their framework, and their names."""
     target: str = ""
     """The tensors that it makes."""
     notes: tuple[str, ...] = ()
     """What no tensor says, such as a constant of a layer that differs between the frameworks."""
     back: str = ""
-    """The shipped plan that goes the other way; empty if there is none."""
+    """The shipped plan that goes the other way; empty if no plan does."""
 
     def fields(self) -> dict[str, object]:
         """Return the keys and values in a file, without those that are empty."""

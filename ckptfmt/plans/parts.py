@@ -31,7 +31,7 @@ class Split(ConditionalStep):
     sizes: tuple[Size, ...] | None = None
     """The size of each part along the axis; None for parts of equal size.
 
-    Numbers, one of which may be -1 for what the others leave, or the names that ``shaped`` gives to sizes.
+    Numbers, or the names that ``shaped`` gives to sizes. One may be -1: what the others leave.
     """
     comment: str = field(default="", compare=False)
 

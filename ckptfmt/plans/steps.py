@@ -167,7 +167,7 @@ class Reshape(_Transformation):
     keys = ("shape",)
     pattern: Pattern
     shape: tuple[Size, ...]
-    """Numbers, one of which may be -1, or the names that ``shaped`` gives to sizes."""
+    """Numbers, or the names that ``shaped`` gives to sizes. One number may be -1."""
     comment: str = field(default="", compare=False)
 
     def check(self) -> str | None:

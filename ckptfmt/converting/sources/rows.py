@@ -27,7 +27,7 @@ def rows_of(region: Region, shape: Shape) -> Rows:
     """
     if not shape or any(start >= stop for start, stop in region):
         return Rows(0, shape, within(region, whole(shape)))
-    # Of leading dimensions a region has one index; the rows are of the first of which it has several.
+    # A region takes one index of each leading dimension; rows are those of the first with several.
     lead = next((i for i, (start, stop) in enumerate(region) if stop - start > 1), len(shape) - 1)
     first, last = region[lead]
     held = (*region[:lead], (first, last), *whole(shape[lead + 1 :]))

@@ -22,7 +22,7 @@ _PAGE = 4096
 
 
 class Outline(SeekableStream):
-    """A file in memory of which only the pages exist that were written to; all others are zeros."""
+    """A file in memory that keeps only the pages that were written to; all others are zeros."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -3,7 +3,7 @@
 A pickle is a program for a stack machine, which may import and call anything. This machine knows the
 instructions that ``torch.save`` writes, and carries out only these: it makes dictionaries, lists and tuples,
 and notes where tensors are. It imports and calls nothing: an object of any other class is an
-:class:`~ckptfmt.converting.sources.torch.values.Opaque`, of which only the parts are known.
+:class:`~ckptfmt.converting.sources.torch.values.Opaque`, whose parts are all that is known.
 
 Source: ``pickletools.py`` of Python.
 """

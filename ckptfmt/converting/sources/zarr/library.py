@@ -108,7 +108,7 @@ def _check_chunks(tree: Tree, head: ArrayHead, array: Any, region: Region, limit
     if nbytes > limits.value or count > _FREE_CHUNKS:
         stored = list(tree.sizes(head.key))
         limits.check_bytes("array", nbytes, sum(stored))
-        limits.check_memory("chunks, of which most do not exist", count, len(stored) * _FREE_CHUNKS)
+        limits.check_memory("chunks, most of which do not exist", count, len(stored) * _FREE_CHUNKS)
 
 
 _FREE_CHUNKS = 1 << 16

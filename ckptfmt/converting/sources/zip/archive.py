@@ -34,7 +34,7 @@ class ZipArchive:
     """The members of a zip archive. Threads may share it."""
 
     def __init__(self, file: RandomAccessFile, limits: Limits, *, trusts_zero: bool = False) -> None:
-        """Read the directory; with ``trusts_zero`` a checksum of 0 means that there is none.
+        """Read the directory; with ``trusts_zero`` a checksum of 0 counts as missing.
 
         Raises CorruptError if the file is not a zip archive, UnsupportedError for one in several files.
         """
