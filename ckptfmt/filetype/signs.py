@@ -96,9 +96,15 @@ def is_empty(look: Look) -> bool:
     return not look.size
 
 
+MAX_SAFETENSORS_HEADER = 100_000_000
+"""Bytes of the largest header that the package safetensors reads."""
+
+
 def is_safetensors(look: Look) -> bool:
-    """Whether a file begins with the size of a JSON header, a uint64 that fits the file, and a brace."""
-    return look.head[8:9] == b"{" and 2 <= int.from_bytes(look.head[:8], "little") <= look.size - 8
+    """Whether a file begins with the size of a JSON header, a uint64, and the header, perhaps cut short."""
+    size = int.from_bytes(look.head[:8], "little")
+    fits = 2 <= size <= look.size - 8 and look.head[8:9] == b"{"
+    return fits or (look.size - 8 < size <= MAX_SAFETENSORS_HEADER and look.head[8:10] == b'{"')
 
 
 def is_record(look: Look) -> bool:
